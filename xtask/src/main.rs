@@ -3,6 +3,7 @@
 //! `tidy` and `deps` also run as tests of this package, so that `cargo test --workspace` covers them. This package
 //! depends on no other crate of the workspace: it must still build when they do not.
 
+mod demo;
 mod deps;
 mod replay;
 mod tidy;
@@ -38,6 +39,8 @@ enum Command {
         #[arg(value_parser = replay::parse_seed)]
         seed: u64,
     },
+    /// Load a real data set into a database with kvd, kill it in the middle, and check what is left
+    Demo,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Tidy { lower_ratchet } => tidy::run(&root, lower_ratchet),
         Command::Deps => deps::run(&root),
         Command::Replay { suite, seed } => replay::run(&root, suite, seed),
+        Command::Demo => demo::run(&root),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
 //! Every document under docs/ can be found by following links from the documents in the root or the book, and design notes
-//! are numbered.
+//! are numbered. A link to a folder leads to the documents in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,11 +31,19 @@ fn unreachable_documents(tree: &Tree) -> Vec<Finding> {
     let mut reached: BTreeSet<String> = BTreeSet::new();
     let mut waiting: Vec<String> = ENTRANCES.iter().map(|path| (*path).to_owned()).collect();
     while let Some(path) = waiting.pop() {
-        let Some(text) = tree.text(&path).filter(|_| path.ends_with(".md")) else { continue };
-        for (_, target) in Document::parse(text).file_links() {
-            waiting.extend(resolve(folder(&path), target).filter(|file| !reached.contains(file)));
+        if !reached.insert(path.clone()) {
+            continue;
         }
-        reached.insert(path);
+        match tree.text(&path) {
+            Some(text) if path.ends_with(".md") => {
+                let document = Document::parse(text);
+                waiting.extend(document.file_links().filter_map(|(_, target)| resolve(folder(&path), target)));
+            }
+            Some(_) => {}
+            None => waiting.extend(
+                tree.texts_ending(".md").map(|(file, _)| file).filter(|file| folder(file) == path).map(str::to_owned),
+            ),
+        }
     }
     tree.texts_ending(".md")
         .filter(|(path, _)| path.starts_with("docs/") && !reached.contains(*path))
@@ -70,6 +78,13 @@ mod tests {
             ("docs/lost.md", "[a](a.md)\n"),
         ];
         assert_eq!(paths(&files), ["docs/lost.md"]);
+    }
+
+    /// A link to a folder leads to what lies directly in it, and no further.
+    #[test]
+    fn canary_links_to_folders() {
+        let files = [("README.md", "[f](docs/format/)\n"), ("docs/format/a.md", ""), ("docs/format/old/b.md", "")];
+        assert_eq!(paths(&files), ["docs/format/old/b.md"]);
     }
 
     #[test]

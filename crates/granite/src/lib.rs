@@ -8,6 +8,8 @@ mod coding;
 mod cursor;
 mod error;
 mod key;
+mod memtable;
+mod range_tombstone;
 
 pub use error::{Error, ErrorKind, Result};
 pub use key::Seq;

@@ -11,6 +11,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 /// The project's own checks and chores.
@@ -44,18 +45,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let root = workspace::root();
-    let outcome = match Arguments::parse().command {
-        Command::Tidy { lower_ratchet } => tidy::run(&root, lower_ratchet),
-        Command::Deps => deps::run(&root),
-        Command::Replay { suite, seed } => replay::run(&root, suite, seed),
-        Command::Demo => demo::run(&root),
-    };
-    match outcome {
+    match run(&Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    let root = workspace::root()?;
+    match *command {
+        Command::Tidy { lower_ratchet } => tidy::run(&root, lower_ratchet),
+        Command::Deps => deps::run(&root),
+        Command::Replay { suite, seed } => replay::run(&root, suite, seed),
+        Command::Demo => demo::run(&root),
     }
 }

@@ -6,10 +6,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
 
-/// The root of the workspace that this program was built from.
-pub fn root() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().unwrap_or(package).to_path_buf()
+/// The root of the workspace that cargo runs this program for.
+///
+/// Cargo says so at run time. What it said at compile time may be another clone: clones that share a build directory share
+/// the program too.
+pub fn root() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run this program by `cargo xtask`")?;
+    let root = Path::new(&package).parent().context("CARGO_MANIFEST_DIR has no parent")?;
+    Ok(root.to_path_buf())
 }
 
 /// The workspace with all features, resolved for this machine's platform: other platforms' packages need not be fetched.

@@ -7,7 +7,7 @@ use super::{check, run};
 /// The workspace itself keeps to its layers.
 #[test]
 fn the_workspace_keeps_to_its_layers() {
-    run(&crate::workspace::root()).unwrap();
+    run(&crate::workspace::root().unwrap()).unwrap();
 }
 
 fn member(name: &str, dependencies: Vec<Dependency>) -> Member {

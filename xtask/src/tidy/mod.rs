@@ -88,6 +88,6 @@ mod tests {
     /// The repository itself keeps every rule.
     #[test]
     fn the_repository_is_tidy() {
-        super::run(&crate::workspace::root(), false).unwrap();
+        super::run(&crate::workspace::root().unwrap(), false).unwrap();
     }
 }

@@ -18,6 +18,11 @@ const PHRASES: &[Phrase] = &[
     Phrase { text: concat!("db", "g!"), why: "a trace left from debugging", suffix: ".rs" },
     Phrase { text: concat!("FIX", "ME"), why: "fix it, or enter it in SHORTCOMINGS.md", suffix: "" },
     Phrase { text: concat!("X", "XX"), why: "fix it, or enter it in SHORTCOMINGS.md", suffix: "" },
+    Phrase {
+        text: concat!("env!(\"CARGO_MANI", "FEST_DIR\")"),
+        why: "clones that share a build directory share it too: ask std::env::var_os at run time",
+        suffix: ".rs",
+    },
     Phrase { text: concat!("/ro", "ot"), why: "a path of one machine", suffix: "" },
     Phrase { text: concat!("/wo", "rk"), why: "a path of one machine", suffix: "" },
     Phrase { text: concat!("static.", "crates.io"), why: "a host that cargo alone should know", suffix: "" },

@@ -1,0 +1,5 @@
+//! What stays in memory of what was read from disk.
+
+mod block_cache;
+
+pub(crate) use block_cache::{BlockCache, BlockKey, CacheStats, CachedBlock};

@@ -1,0 +1,156 @@
+//! Puts entries together to a data or index block.
+
+use super::block::{BUCKET_COLLISION, BUCKET_EMPTY, TAIL_LEN, common_prefix};
+use super::filter::KeyHash;
+use crate::coding::put_varint;
+use crate::key::Trailer;
+
+/// Buckets per distinct key. At two, one lookup in three finds a collision and searches instead.
+const BUCKETS_PER_KEY: usize = 2;
+
+/// The most that trailer, lengths and a restart point take beside key and value.
+const ENTRY_OVERHEAD: usize = 8 + 3 * 5 + 4 + BUCKETS_PER_KEY;
+
+/// A block that grows entry by entry.
+#[derive(Debug)]
+pub(super) struct BlockBuilder {
+    bytes: Vec<u8>,
+    restarts: Vec<u32>,
+    restart_interval: u32,
+    /// Entries since the last restart point.
+    run: u32,
+    entries: u32,
+    width: u16,
+    last_key: Vec<u8>,
+    /// One for each distinct key, if the block gets a hash index.
+    hashed: Option<Vec<Hashed>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Hashed {
+    hash: KeyHash,
+    /// Where all versions of the key are reached from.
+    restart: usize,
+    /// A version stands after a later restart point, so that no single one will do.
+    spread: bool,
+}
+
+impl BlockBuilder {
+    /// A data block whose keys have `width` bytes (0: prefix-compressed).
+    pub(super) fn data(width: u16, restart_interval: u32, hash_index: bool) -> Self {
+        Self {
+            bytes: Vec::new(),
+            restarts: Vec::new(),
+            restart_interval: restart_interval.max(1),
+            run: 0,
+            entries: 0,
+            width,
+            last_key: Vec::new(),
+            hashed: hash_index.then(Vec::new),
+        }
+    }
+
+    /// An index block: every key stands whole.
+    pub(super) fn index() -> Self {
+        Self::data(0, 1, false)
+    }
+
+    /// Appends an entry. The caller sees to the order, and to the width of keys.
+    pub(super) fn add(&mut self, key: &[u8], hash: KeyHash, trailer: Trailer, value: &[u8]) {
+        let restarts = self.entries == 0 || self.run >= self.restart_interval;
+        if restarts {
+            self.restarts.push(self.bytes.len() as u32);
+            self.run = 0;
+        }
+        let restart = self.restarts.len() - 1;
+        if let Some(hashed) = &mut self.hashed {
+            match hashed.last_mut() {
+                Some(last) if self.entries > 0 && self.last_key == key => last.spread |= last.restart != restart,
+                _ => hashed.push(Hashed { hash, restart, spread: false }),
+            }
+        }
+        if self.width == 0 {
+            let shared = if restarts { 0 } else { common_prefix(&self.last_key, key) };
+            let suffix = key.get(shared..).unwrap_or_default();
+            put_varint(&mut self.bytes, shared as u64);
+            put_varint(&mut self.bytes, suffix.len() as u64);
+            put_varint(&mut self.bytes, value.len() as u64);
+            self.bytes.extend_from_slice(suffix);
+            self.bytes.extend_from_slice(&trailer.to_u64().to_le_bytes());
+        } else {
+            self.bytes.extend_from_slice(key);
+            self.bytes.extend_from_slice(&trailer.to_u64().to_le_bytes());
+            put_varint(&mut self.bytes, value.len() as u64);
+        }
+        self.bytes.extend_from_slice(value);
+        self.last_key.clear();
+        self.last_key.extend_from_slice(key);
+        self.run += 1;
+        self.entries += 1;
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// The key added last, also after the block was finished and cleared.
+    pub(super) fn last_key(&self) -> &[u8] {
+        &self.last_key
+    }
+
+    /// Length of the block if it were finished now, up to a few bytes.
+    pub(super) fn len(&self) -> usize {
+        let buckets = self.hashed.as_ref().map_or(0, |hashed| hashed.len() * BUCKETS_PER_KEY);
+        self.bytes.len() + 4 * self.restarts.len() + buckets + TAIL_LEN
+    }
+
+    /// Length of the block with another entry, at most.
+    pub(super) fn len_with(&self, key: &[u8], value: &[u8]) -> usize {
+        self.len() + key.len() + value.len() + ENTRY_OVERHEAD
+    }
+
+    /// The finished block; `clear` begins the next one.
+    pub(super) fn finish(&mut self) -> &[u8] {
+        for restart in &self.restarts {
+            self.bytes.extend_from_slice(&restart.to_le_bytes());
+        }
+        let buckets = self.put_buckets();
+        self.bytes.extend_from_slice(&self.entries.to_le_bytes());
+        self.bytes.extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(&buckets.to_le_bytes());
+        self.bytes.extend_from_slice(&self.width.to_le_bytes());
+        &self.bytes
+    }
+
+    /// Begins the next block. Keeps memory for one of up to `capacity_max` bytes.
+    pub(super) fn clear(&mut self, capacity_max: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(capacity_max);
+        self.restarts.clear();
+        self.run = 0;
+        self.entries = 0;
+        if let Some(hashed) = &mut self.hashed {
+            hashed.clear();
+        }
+    }
+
+    fn put_buckets(&mut self) -> u16 {
+        let Some(hashed) = &self.hashed else { return 0 };
+        let Ok(count) = u16::try_from(hashed.len() * BUCKETS_PER_KEY) else { return 0 };
+        if self.restarts.len() > usize::from(BUCKET_COLLISION) {
+            return 0;
+        }
+        let start = self.bytes.len();
+        self.bytes.resize(start + usize::from(count), BUCKET_EMPTY);
+        for &Hashed { hash, restart, spread } in hashed {
+            if let Some(bucket) = self.bytes.get_mut(start + hash.bucket(usize::from(count))) {
+                *bucket = match *bucket {
+                    BUCKET_EMPTY if !spread => restart as u8,
+                    same if usize::from(same) == restart && !spread => same,
+                    _ => BUCKET_COLLISION,
+                };
+            }
+        }
+        count
+    }
+}

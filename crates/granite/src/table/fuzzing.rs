@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::block_cursor::BlockCursor;
 use super::format::{FOOTER_LEN, Footer, Metaindex};
 use super::index::{Index, TopIndex};
-use super::{Block, Filter, KeyHash, Malformed, Properties, range_tombstone};
+use super::{Block, Filter, KeyHash, Malformed, Properties, range_tombstone_block};
 use crate::key::{Seq, Trailer};
 
 /// A file length up to which handles in fuzzed bytes may point.
@@ -17,7 +17,7 @@ pub(crate) fn decode_block(bytes: &[u8]) {
     // Whether the bytes are well-formed is not the question here.
     let _decoded = Metaindex::decode(bytes);
     let _decoded = Properties::decode(bytes);
-    let _decoded = range_tombstone::decode(bytes);
+    let _decoded = range_tombstone_block::decode(bytes);
     if let Ok(filter) = Filter::parse(bytes) {
         filter.may_contain(KeyHash::of(bytes));
     }

@@ -18,7 +18,7 @@ mod index;
 mod options;
 mod output;
 mod properties;
-mod range_tombstone;
+mod range_tombstone_block;
 mod reader;
 mod separators;
 mod verify;
@@ -35,7 +35,6 @@ pub(crate) use filter::{Filter, KeyHash};
 pub(crate) use index::Index;
 pub(crate) use options::{KeyLayout, TableOptions};
 pub(crate) use properties::Properties;
-pub(crate) use range_tombstone::RangeTombstone;
 pub(crate) use reader::{Found, Table};
 pub(crate) use writer::{TableSummary, TableWriter};
 

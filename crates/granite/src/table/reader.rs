@@ -12,10 +12,11 @@ use super::format::{BlockHandle, BlockKind, FOOTER_LEN, Footer, Metaindex};
 use super::frame::{self, Place};
 use super::index::{Index, Partition, TopIndex};
 use super::properties::Properties;
-use super::range_tombstone::{self, RangeTombstone};
+use super::range_tombstone_block;
 use crate::cache::{BlockCache, BlockKey, CachedBlock};
 use crate::error::{Error, Result};
 use crate::key::{Seq, Trailer};
+use crate::range_tombstone::RangeTombstone;
 
 /// Whether a read leaves its blocks in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Table {
             .map_err(|malformed| parsed(metaindex.top_index, malformed))?;
         let range_tombstones = match metaindex.range_tombstones {
             None => Vec::new(),
-            Some(handle) => range_tombstone::decode(&read(handle, BlockKind::RangeTombstones)?)
+            Some(handle) => range_tombstone_block::decode(&read(handle, BlockKind::RangeTombstones)?)
                 .map_err(|malformed| parsed(handle, malformed))?,
         };
         Ok(Self {
@@ -156,7 +157,7 @@ impl Table {
         size_of::<Self>()
             + self.path.capacity()
             + self.top.heap_bytes()
-            + self.range_tombstones.iter().map(RangeTombstone::heap_bytes).sum::<usize>()
+            + self.range_tombstones.iter().map(range_tombstone_block::heap_bytes).sum::<usize>()
             + self.properties.smallest.capacity()
             + self.properties.largest.capacity()
     }

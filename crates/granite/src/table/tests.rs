@@ -16,6 +16,7 @@ use crate::cache::BlockCache;
 use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::key::{Kind, Seq, Trailer};
+use crate::range_tombstone::RangeTombstone;
 
 /// A file in memory.
 #[derive(Debug, Default)]

@@ -13,10 +13,11 @@ use super::index::Partition;
 use super::options::TableOptions;
 use super::output::Output;
 use super::properties::Properties;
-use super::range_tombstone::{self, RangeTombstone};
+use super::range_tombstone_block;
 use super::separators;
 use crate::error::{Error, Result};
 use crate::key::{self, Kind, MAX_KEY_LEN, MAX_VALUE_LEN, Seq, Trailer};
+use crate::range_tombstone::RangeTombstone;
 
 /// Memory that a builder keeps after an oversized block.
 const KEEP_LEN: usize = 256 << 10;
@@ -140,7 +141,7 @@ impl TableWriter {
             + self.index.len()
             + self.top.len()
             + filter::estimated_len(self.filter.len(), self.options.filter.bits_per_key())
-            + self.range_tombstones.iter().map(RangeTombstone::heap_bytes).sum::<usize>()
+            + self.range_tombstones.iter().map(range_tombstone_block::heap_bytes).sum::<usize>()
             + FOOTER_LEN;
         self.output.len() + open as u64
     }
@@ -157,7 +158,7 @@ impl TableWriter {
         let range_tombstones = if self.range_tombstones.is_empty() {
             None
         } else {
-            let block = range_tombstone::encode(&mut self.range_tombstones);
+            let block = range_tombstone_block::encode(&mut self.range_tombstones);
             Some(self.output.block(BlockKind::RangeTombstones, &block)?)
         };
         let top_index = self.output.block(BlockKind::TopIndex, self.top.finish())?;

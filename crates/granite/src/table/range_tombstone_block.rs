@@ -1,30 +1,24 @@
-//! Deletions of whole ranges, kept beside the entries and applied by whoever reads the table.
+//! The block of a table's range tombstones, which are kept beside its entries and applied by whoever reads the table.
+
+use std::cmp::Ordering;
 
 use super::Malformed;
 use crate::coding::{Decoder, put_bytes};
 use crate::key::Seq;
+use crate::range_tombstone::RangeTombstone;
 
-/// Everything from `start` up to (not including) `end` that was written before `seq` is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RangeTombstone {
-    pub(crate) start: Vec<u8>,
-    pub(crate) end: Vec<u8>,
-    pub(crate) seq: Seq,
+fn order(one: &RangeTombstone, other: &RangeTombstone) -> Ordering {
+    one.start.cmp(&other.start).then(other.seq.cmp(&one.seq)).then_with(|| one.end.cmp(&other.end))
 }
 
-impl RangeTombstone {
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        self.start.cmp(&other.start).then(other.seq.cmp(&self.seq)).then_with(|| self.end.cmp(&other.end))
-    }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.start.capacity() + self.end.capacity()
-    }
+/// Memory that a tombstone takes in a list.
+pub(super) fn heap_bytes(tombstone: &RangeTombstone) -> usize {
+    size_of::<RangeTombstone>() + tombstone.start.capacity() + tombstone.end.capacity()
 }
 
 /// Sorts the tombstones and puts them into a block.
 pub(super) fn encode(tombstones: &mut [RangeTombstone]) -> Vec<u8> {
-    tombstones.sort_unstable_by(RangeTombstone::order);
+    tombstones.sort_unstable_by(order);
     let mut out = Vec::new();
     out.extend_from_slice(&(tombstones.len() as u32).to_le_bytes());
     for tombstone in tombstones {
@@ -47,7 +41,7 @@ pub(crate) fn decode(block: &[u8]) -> Result<Vec<RangeTombstone>, Malformed> {
         if tombstone.start >= tombstone.end || tombstone.seq.get() != number {
             return Err(Malformed("a range tombstone covers nothing or has an impossible sequence number"));
         }
-        if tombstones.last().is_some_and(|last| last.order(&tombstone).is_gt()) {
+        if tombstones.last().is_some_and(|last| order(last, &tombstone).is_gt()) {
             return Err(Malformed("the range tombstones do not rise"));
         }
         tombstones.push(tombstone);

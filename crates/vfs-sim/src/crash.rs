@@ -98,14 +98,21 @@ impl CrashOptions {
     }
 }
 
-impl Crash {
-    /// The options to draw with, or `Err(everything survives)`.
-    pub(crate) fn options(self) -> Result<CrashOptions, bool> {
-        match self {
-            Self::Nothing => Err(false),
-            Self::Everything => Err(true),
-            Self::Random(seed) => Ok(CrashOptions::random(seed)),
-            Self::With(options) => Ok(options),
+/// A [`Crash`] with its options drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Survival {
+    Nothing,
+    Everything,
+    Some(CrashOptions),
+}
+
+impl From<Crash> for Survival {
+    fn from(crash: Crash) -> Self {
+        match crash {
+            Crash::Nothing => Self::Nothing,
+            Crash::Everything => Self::Everything,
+            Crash::Random(seed) => Self::Some(CrashOptions::random(seed)),
+            Crash::With(options) => Self::Some(options),
         }
     }
 }

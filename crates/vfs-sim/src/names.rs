@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path};
 
-use crate::crash::NameLoss;
+use crate::crash::{CrashOptions, NameLoss, Survival};
 use crate::random::Random;
 
 /// Identity of a file or directory, whatever its names.
@@ -232,12 +232,13 @@ impl Names {
         self.journal.retain(|op| op.places().any(|place| place.dir != dir));
     }
 
-    /// What a crash leaves: names that are all durable. `Err(true)` keeps the whole journal, `Err(false)` nothing of it.
-    pub(crate) fn after_crash(&self, how: Result<NameLoss, bool>, survival: f64, random: &mut Random) -> Self {
+    /// What a crash leaves: names that are all durable.
+    pub(crate) fn after_crash(&self, survival: Survival, random: &mut Random) -> Self {
         let mut left = self.clone();
-        let kept = match how {
-            Ok(loss) => self.choose(loss, survival, random),
-            Err(all) => vec![all; self.journal.len()],
+        let kept = match survival {
+            Survival::Nothing => vec![false; self.journal.len()],
+            Survival::Everything => vec![true; self.journal.len()],
+            Survival::Some(options) => self.choose(&options, random),
         };
         for (op, _) in std::mem::take(&mut left.journal).iter().zip(kept).filter(|(_, kept)| *kept) {
             left.harden(op);
@@ -250,9 +251,10 @@ impl Names {
         left
     }
 
-    fn choose(&self, loss: NameLoss, survival: f64, random: &mut Random) -> Vec<bool> {
+    /// Says of each journal entry whether it survives.
+    fn choose(&self, options: &CrashOptions, random: &mut Random) -> Vec<bool> {
         let mut moments: BTreeMap<Ino, u64> = BTreeMap::new();
-        if loss == NameLoss::PerDirectory {
+        if options.names == NameLoss::PerDirectory {
             for dir in self.journal.iter().flat_map(NameOp::places).map(|place| place.dir) {
                 *moments.entry(dir).or_default() += 1;
             }
@@ -265,7 +267,7 @@ impl Names {
         let mut lost_dirs: BTreeSet<Ino> = BTreeSet::new();
         let mut kept = Vec::with_capacity(self.journal.len());
         for (index, op) in self.journal.iter().enumerate() {
-            let keep = match loss {
+            let keep = match options.names {
                 NameLoss::Journal => (index as u64) < journal_moment,
                 NameLoss::PerDirectory => {
                     let mut before_moment = true;
@@ -276,7 +278,9 @@ impl Names {
                     }
                     before_moment
                 }
-                NameLoss::PerName => random.chance(survival) && !op.places().any(|place| lost_places.contains(place)),
+                NameLoss::PerName => {
+                    random.chance(options.survival) && !op.places().any(|place| lost_places.contains(place))
+                }
             };
             if !keep {
                 lost_places.extend(op.places());

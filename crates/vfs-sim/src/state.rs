@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::content::{Content, PAGE_BYTES};
-use crate::crash::{Crash, CrashOptions, Unsynced, survivors};
+use crate::crash::{Crash, CrashOptions, Survival, Unsynced, survivors};
 use crate::fault::{DiskError, Effect, Fault, FaultId, SyncLoss};
 use crate::names::{Ino, Names, Node};
 use crate::operation::{Op, OpKind, Outcome, SyncCall};
@@ -195,19 +195,19 @@ impl State {
     }
 
     pub(crate) fn after_crash(&self, crash: Crash) -> Self {
-        let options = crash.options();
-        let mut random = Random::new(options.map_or(0, |options| options.seed));
-        let survival = options.map_or(0.0, |options| options.survival);
-        let names = self.names.after_crash(options.map(|options| options.names), survival, &mut random);
+        let survival = Survival::from(crash);
+        let mut random = Random::new(match survival {
+            Survival::Some(options) => options.seed,
+            Survival::Nothing | Survival::Everything => 0,
+        });
+        let names = self.names.after_crash(survival, &mut random);
         let reachable: BTreeSet<Ino> = names.cached_files().collect();
         let mut files = BTreeMap::new();
         for (ino, file) in &self.files {
-            let content = match options {
-                Err(true) => file.on_disk_eventually(),
-                Ok(options) if !file.unsynced.is_empty() => {
-                    survivors(&file.durable, &file.unsynced, &options, &mut random)
-                }
-                _ => file.durable.clone(),
+            let content = match survival {
+                Survival::Nothing => file.durable.clone(),
+                Survival::Everything => file.on_disk_eventually(),
+                Survival::Some(options) => survivors(&file.durable, &file.unsynced, &options, &mut random),
             };
             if reachable.contains(ino) {
                 files.insert(*ino, FileNode { durable: content.clone(), cached: content, ..FileNode::default() });

@@ -40,8 +40,10 @@ pub enum Points {
 pub struct Sweep {
     /// Where.
     pub points: Points,
-    /// Which crashes are tried at each point.
+    /// Crashes tried at each point.
     pub crashes: Vec<Crash>,
+    /// How many [random](Crash::Random) crashes are tried on top, at each point with seeds of its own.
+    pub seeds: u64,
 }
 
 impl Default for Sweep {
@@ -123,18 +125,22 @@ impl Wrong {
 }
 
 impl Sweep {
-    /// All points; nothing survives, everything survives, and the seeds below `seeds`.
+    /// All points; nothing survives, everything survives, and as many random crashes as told.
     #[must_use]
     pub fn with_seeds(seeds: u64) -> Self {
-        let mut crashes = vec![Crash::Nothing, Crash::Everything];
-        crashes.extend((0..seeds).map(Crash::Random));
-        Self { points: Points::All, crashes }
+        Self { points: Points::All, crashes: vec![Crash::Nothing, Crash::Everything], seeds }
     }
 
     /// One case: the one that a [`SweepFailure`] names.
     #[must_use]
     pub fn replay(point: u64, crash: Crash) -> Self {
-        Self { points: Points::Only(point), crashes: vec![crash] }
+        Self { points: Points::Only(point), crashes: vec![crash], seeds: 0 }
+    }
+
+    fn crashes_at(&self, point: u64) -> impl Iterator<Item = Crash> {
+        let first = point.wrapping_mul(self.seeds);
+        let random = (0..self.seeds).map(move |nth| Crash::Random(first.wrapping_add(nth)));
+        self.crashes.iter().copied().chain(random)
     }
 
     /// Runs the test.
@@ -180,9 +186,9 @@ impl Sweep {
                 Err(wrong) => return Err(failure(None, wrong.into_text())),
                 Ok(()) => {}
             }
-            for crash in &self.crashes {
-                let left = disk.crash(*crash);
-                attempt(|| check(&left, &notes)).map_err(|wrong| failure(Some(*crash), wrong.into_text()))?;
+            for crash in self.crashes_at(point) {
+                let left = disk.crash(crash);
+                attempt(|| check(&left, &notes)).map_err(|wrong| failure(Some(crash), wrong.into_text()))?;
                 report.images += 1;
             }
             report.points += 1;

@@ -130,7 +130,7 @@ fn the_power_can_fail_during_recovery_too() {
 
 #[test]
 fn points_can_be_drawn_and_what_build_does_is_none() {
-    let sweep = Sweep { points: Points::Sample { count: 5, seed: 1 }, crashes: vec![Crash::Nothing] };
+    let sweep = Sweep { points: Points::Sample { count: 5, seed: 1 }, crashes: vec![Crash::Nothing], seeds: 0 };
     assert_eq!(sweep_config(&sweep, CAREFUL).unwrap(), SweepReport { ops: 18, points: 5, images: 5 });
 
     let build = || {

@@ -30,6 +30,9 @@
 //!   keep any subset of it, in any order, torn at a sector.
 //! - A created, renamed, linked or removed name is durable once [`Vfs::sync_dir`] of its directory has
 //!   returned `Ok`.
+//! - A rename survives a crash whole or not at all. Between directories it is durable once both are synced; after
+//!   the target alone, the new name is durable and the old one may be there too.
+//! - The name of a directory stands in its parent, which has to be synced for it.
 //! - After a failed sync nothing is known about what was written since the last good one, and a second
 //!   sync that succeeds proves nothing. Only [`File::drop_cache`] followed by a read shows what the disk holds.
 

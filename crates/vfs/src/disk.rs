@@ -157,13 +157,9 @@ impl Vfs for DiskVfs {
         // A shared lock must also work where the directory is read-only.
         let file = match fs::File::open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(FILE_MODE)
-                .open(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?
+            }
             Err(error) => return Err(error),
         };
         let taken = match kind {
@@ -232,7 +228,10 @@ mod tests {
         file.read_exact_at(0, &mut buf).unwrap();
         assert_eq!(&buf, b"\0\0\0abc");
         let done = disk.counters().since(&before);
-        assert_eq!((done.file_syncs, done.dir_syncs, done.writes, done.bytes_written, done.bytes_read), (1, 1, 1, 3, 6));
+        assert_eq!(
+            (done.file_syncs, done.dir_syncs, done.writes, done.bytes_written, done.bytes_read),
+            (1, 1, 1, 3, 6)
+        );
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! redb.
+
+use std::ops::Bound;
+use std::path::Path;
+
+use anyhow::Result;
+use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Op, Role};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("default");
+
+struct Redb {
+    db: Database,
+}
+
+impl Redb {
+    fn open(dir: &Path, options: &EngineOptions) -> Result<Self> {
+        let db = Builder::new().set_cache_size(options.memory_bytes).create(dir.join("data.redb"))?;
+        let transaction = db.begin_write()?;
+        transaction.open_table(TABLE)?;
+        transaction.commit()?;
+        Ok(Self { db })
+    }
+}
+
+impl Engine for Redb {
+    fn write(&self, ops: &[Op<'_>], durability: Durability) -> Result<()> {
+        let mut transaction = self.db.begin_write()?;
+        transaction.set_durability(match durability {
+            Durability::Sync => redb::Durability::Immediate,
+            Durability::Buffered => redb::Durability::None,
+        })?;
+        {
+            let mut table = transaction.open_table(TABLE)?;
+            for op in ops {
+                match op {
+                    Op::Put(key, value) => drop(table.insert(&**key, *value)?),
+                    Op::PutIfAbsent(key, value) => {
+                        let absent = table.get(&**key)?.is_none();
+                        if absent {
+                            table.insert(&**key, *value)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn get(&self, key: &[u8], seen: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let transaction = self.db.begin_read()?;
+        let value = transaction.open_table(TABLE)?.get(key)?;
+        if let Some(value) = &value {
+            seen(value.value());
+        }
+        Ok(value.is_some())
+    }
+
+    fn scan(
+        &self,
+        from: Option<&[u8]>,
+        direction: Direction,
+        limit: usize,
+        seen: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<usize> {
+        let transaction = self.db.begin_read()?;
+        let table = transaction.open_table(TABLE)?;
+        let bound = from.map_or(Bound::Unbounded, Bound::Included);
+        let mut count = 0;
+        match direction {
+            Direction::Forward => {
+                for entry in table.range::<&[u8]>((bound, Bound::Unbounded))?.take(limit) {
+                    let (key, value) = entry?;
+                    seen(key.value(), value.value());
+                    count += 1;
+                }
+            }
+            Direction::Reverse => {
+                for entry in table.range::<&[u8]>((Bound::Unbounded, bound))?.rev().take(limit) {
+                    let (key, value) = entry?;
+                    seen(key.value(), value.value());
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn settle(&self) -> Result<()> {
+        let mut transaction = self.db.begin_write()?;
+        transaction.set_durability(redb::Durability::Immediate)?;
+        Ok(transaction.commit()?)
+    }
+}
+
+pub fn spec() -> EngineSpec {
+    EngineSpec {
+        name: "redb",
+        version: crate::locked_version("redb"),
+        role: Role::Peer,
+        notes: "all the memory as cache; sync is Durability::Immediate, buffered is Durability::None, which a kill loses; a B-tree: \
+                there is nothing to compact",
+        allocates_in_rust: true,
+        open: |dir, options| Ok(Box::new(Redb::open(dir, options)?)),
+    }
+}

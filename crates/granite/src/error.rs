@@ -54,7 +54,9 @@ pub enum Error {
         what: String,
     },
     /// A sync failed earlier: nothing more is accepted through this handle.
-    #[error("the database refuses further writes because an earlier write to disk failed ({cause}): close it and open it again")]
+    #[error(
+        "the database refuses further writes because an earlier write to disk failed ({cause}): close it and open it again"
+    )]
     Poisoned {
         /// The failure that started it.
         cause: Arc<str>,

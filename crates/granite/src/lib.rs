@@ -4,16 +4,45 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)
 )]
 
-#[allow(dead_code, unused_imports, reason = "the engine does not use it yet")]
+mod batch;
 mod cache;
 mod coding;
+mod commit;
+mod compaction;
 mod cursor;
+mod db;
 mod error;
+mod flush;
+mod handles;
+mod install;
+mod iter;
+mod jobs;
 mod key;
+mod keyspace;
+mod log;
+mod manifest;
 mod memtable;
+mod open;
+mod options;
 mod range_tombstone;
-#[allow(dead_code, unused_imports, reason = "the engine does not use it yet")]
+mod snapshot;
+mod stats;
+mod sweep;
 mod table;
+mod tree;
 
+pub use batch::{Committed, MAX_BATCH_LEN, WriteBatch};
+pub use db::Db;
 pub use error::{Error, ErrorKind, Result};
-pub use key::Seq;
+pub use iter::Iter;
+pub use key::{MAX_KEY_LEN, MAX_VALUE_LEN, Seq};
+pub use keyspace::Keyspace;
+pub use log::replay::LostLog;
+pub use open::Recovery;
+pub use options::{
+    Background, CompactionPolicy, Durability, KeyLayout, KeyspaceOptions, MIN_MEMORY_BUDGET, Options, RecoveryMode,
+};
+pub use snapshot::Snapshot;
+pub use stats::{DbStats, KeyspaceStats, LatencySummary, LevelStats};
+pub use sweep::SweepReport;
+pub use table::{Codec, FilterPolicy};

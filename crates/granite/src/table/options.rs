@@ -44,6 +44,8 @@ pub(crate) struct TableOptions {
     pub(crate) partition_blocks: u32,
     /// A random number that ties every block to this file.
     pub(crate) file_id: u64,
+    /// The keyspace that the table belongs to.
+    pub(crate) keyspace: u32,
 }
 
 impl Default for TableOptions {
@@ -57,6 +59,7 @@ impl Default for TableOptions {
             partition_keys: 4096,
             partition_blocks: 128,
             file_id: 0,
+            keyspace: 0,
         }
     }
 }

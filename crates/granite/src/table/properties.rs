@@ -33,6 +33,8 @@ pub(crate) struct Properties {
     /// The number that the file was written under.
     pub(crate) file_number: u64,
     pub(crate) block_size: u64,
+    /// The keyspace that the table belongs to, for repair.
+    pub(crate) keyspace: u32,
 }
 
 impl Properties {
@@ -54,9 +56,10 @@ impl Properties {
             (14, u64::from(self.bits_per_key)),
             (15, self.file_number),
             (16, self.block_size),
+            (17, u64::from(self.keyspace)),
         ];
         let mut out = Vec::new();
-        out.extend_from_slice(&16u32.to_le_bytes());
+        out.extend_from_slice(&17u32.to_le_bytes());
         let put = |out: &mut Vec<u8>, (id, number): (u64, u64)| {
             let mut value = Vec::new();
             put_varint(&mut value, number);
@@ -81,7 +84,7 @@ impl Properties {
         const RANGE: Malformed = Malformed("a property is out of its range");
         let mut input = Decoder::new(block);
         // By identifier; the first is unused.
-        let mut values: [Option<&[u8]>; 17] = [None; 17];
+        let mut values: [Option<&[u8]>; 18] = [None; 18];
         let mut last = 0;
         for _ in 0..input.u32().ok_or(SHORT)? {
             let id = input.varint().ok_or(SHORT)?;
@@ -123,6 +126,7 @@ impl Properties {
             bits_per_key: u8::try_from(number(14)?).map_err(|_| RANGE)?,
             file_number: number(15)?,
             block_size: number(16)?,
+            keyspace: u32::try_from(number(17)?).map_err(|_| RANGE)?,
         };
         if properties.deletes > properties.entries
             || properties.min_seq > properties.max_seq

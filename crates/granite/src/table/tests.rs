@@ -186,6 +186,7 @@ fn options(key_layout: KeyLayout) -> impl Strategy<Value = TableOptions> {
             partition_keys,
             partition_blocks,
             file_id,
+            keyspace: 3,
         },
     )
 }

@@ -73,6 +73,7 @@ impl TableWriter {
             bits_per_key: options.filter.bits_per_key(),
             file_number,
             block_size: u64::from(options.block_size),
+            keyspace: options.keyspace,
         };
         Ok(Self {
             output,

@@ -1,0 +1,247 @@
+//! The write path: decide conditional writes, append, sync, apply, publish.
+//!
+//! A leader holds the log while it decides, appends and syncs for its whole group. It takes the right to apply before it lets go of the
+//! log, so groups are applied in the order in which they were appended, while the next group is being written.
+
+pub(crate) mod conditional;
+pub(crate) mod queue;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+
+use self::conditional::Checked;
+use self::queue::{CommitQueue, Group};
+use crate::batch::{Committed, WriteBatch};
+use crate::db::{DbCore, LogState};
+use crate::error::{Error, Result};
+use crate::key::{Kind, Seq, Trailer};
+use crate::keyspace::KeyspaceCore;
+use crate::log::format::{Action, OpReader};
+use crate::log::pointer::{MAX_POINTER_LEN, ValuePointer};
+use crate::log::writer::Appended;
+use crate::options::{Background, Durability};
+
+/// A group takes in further batches up to this many bytes.
+const GROUP_LEN_MAX: usize = 8 << 20;
+
+/// A batch in the queue.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) batch: WriteBatch,
+    durability: Durability,
+    pub(crate) checked: Checked,
+}
+
+/// What the queue hands back to each writer.
+pub(crate) type Outcome = Result<Committed>;
+pub(crate) type Queue = CommitQueue<Pending, Outcome>;
+
+impl DbCore {
+    /// Commits a batch.
+    pub(crate) fn commit(self: &Arc<Self>, mut batch: WriteBatch, durability: Durability) -> Result<Committed> {
+        self.check_open()?;
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
+        self.check_failure()?;
+        batch.check(self.id)?;
+        let span = tracing::debug_span!("write", operations = batch.len(), bytes = batch.byte_len());
+        let _entered = span.enter();
+        let begun = self.context.vfs.monotonic();
+        self.throttle()?;
+        // No sweep may begin between the look-up of a key and the commit that relies on it.
+        let _gate = (batch.calls > 0).then(|| self.sweep_gate.read());
+        let checked = self.check_conditionals(&mut batch)?;
+        let pending = Pending { batch, durability, checked };
+        let byte_len = std::cell::Cell::new(pending.batch.byte_len());
+        let fits = |next: &Pending, _| {
+            byte_len.set(byte_len.get() + next.batch.byte_len());
+            byte_len.get() <= GROUP_LEN_MAX
+        };
+        let outcome = self.queue.submit(pending, fits, |group, items| self.lead(group, items));
+        self.stats.commit_latency.record(self.context.vfs.monotonic().saturating_sub(begun));
+        if matches!(self.options.background, Background::Inline) {
+            self.run_pending_jobs();
+        }
+        outcome.unwrap_or(Err(Error::Poisoned { cause: "the writer that committed this batch panicked".into() }))
+    }
+
+    fn lead(self: &Arc<Self>, group: &mut Group<'_, Pending, Outcome>, mut items: Vec<Pending>) -> Vec<Outcome> {
+        let mut log = self.log.lock();
+        match self.append_group(&mut log, &mut items) {
+            Ok(appended) => {
+                let applied = self.apply_group(log, group, &items, &appended);
+                items.into_iter().zip(applied).map(|(item, seq)| Ok(item.into_committed(seq))).collect()
+            }
+            Err(error) => {
+                drop(log);
+                group.hand_over();
+                items.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    /// Decides, appends and syncs. On an error nothing of the group counts.
+    fn append_group(&self, log: &mut LogState, items: &mut [Pending]) -> Result<AppendedGroup> {
+        self.check_failure()?;
+        self.recheck_conditionals(items)?;
+        let first_seq = log.next_seq;
+        let count: u64 = items.iter().map(|item| u64::from(item.batch.body.op_count)).sum();
+        let mut records = Vec::with_capacity(items.len());
+        if count > 0 {
+            if log.writer.needs_segment() {
+                self.roll_segment(log)?;
+            }
+            let bodies = items.iter().map(|item| &item.batch.body).filter(|body| body.op_count > 0);
+            let durable = self.durable();
+            let before = log.writer.active().map_or(0, |active| active.len);
+            if let Err(error) = log.writer.append(bodies, first_seq, durable, &mut records) {
+                if let Error::Poisoned { cause } = &error {
+                    self.fail(cause);
+                }
+                self.close_segment(log);
+                return Err(error);
+            }
+            let after = log.writer.active().map_or(0, |active| active.len);
+            self.stats.log_bytes.add(after.saturating_sub(before));
+            log.next_seq = first_seq.plus(count);
+            log.bytes += after.saturating_sub(before);
+        }
+        let last = Seq::new(log.next_seq.get() - 1);
+        let wants_sync = items.iter().any(|item| item.durability == Durability::Sync);
+        if wants_sync && self.durable() < last {
+            self.sync_log(log)?;
+        }
+        self.stats.groups.add(1);
+        Ok(AppendedGroup { records, first_seq, last })
+    }
+
+    /// Puts the group into the memtables and makes it visible. Returns the last sequence of each batch.
+    fn apply_group(
+        self: &Arc<Self>,
+        log: MutexGuard<'_, LogState>,
+        group: &mut Group<'_, Pending, Outcome>,
+        items: &[Pending],
+        appended: &AppendedGroup,
+    ) -> Vec<Seq> {
+        let applying = self.apply.lock();
+        let log_bytes = log.bytes;
+        drop(log);
+        group.hand_over();
+        let mut seq = appended.first_seq;
+        let mut records = appended.records.iter();
+        let mut last = Vec::with_capacity(items.len());
+        for item in items {
+            let body = &item.batch.body;
+            if body.op_count > 0
+                && let Some(record) = records.next()
+            {
+                apply_record(&item.batch.keyspaces, &body.meta, seq, record);
+                seq = seq.plus(u64::from(body.op_count));
+            }
+            self.stats.operations.add(u64::from(body.op_count));
+            self.stats.separated_bytes.add(body.data.len() as u64);
+            last.push(Seq::new(seq.get() - 1));
+        }
+        self.stats.commits.add(items.len() as u64);
+        self.visible.store(appended.last.get(), Ordering::Release);
+        self.rotate_full_memtables(appended.last, log_bytes);
+        drop(applying);
+        last
+    }
+
+    /// Syncs what was appended so far. A failure is final for this handle.
+    pub(crate) fn sync_log(&self, log: &mut LogState) -> Result<()> {
+        self.check_failure()?;
+        let last = Seq::new(log.next_seq.get() - 1);
+        let begun = self.context.vfs.monotonic();
+        let synced = log.writer.sync();
+        self.stats.sync_latency.record(self.context.vfs.monotonic().saturating_sub(begun));
+        self.stats.log_syncs.add(1);
+        match synced {
+            Ok(()) => {
+                self.durable.fetch_max(last.get(), Ordering::AcqRel);
+                Ok(())
+            }
+            Err(error) => {
+                self.fail(&error.to_string().into());
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes every write up to `seq` durable.
+    pub(crate) fn ensure_durable(&self, seq: Seq) -> Result<()> {
+        if self.durable() >= seq {
+            return Ok(());
+        }
+        let mut log = self.log.lock();
+        if self.durable() >= seq { Ok(()) } else { self.sync_log(&mut log) }
+    }
+
+    fn close_segment(&self, log: &mut LogState) {
+        if let Some(closed) = log.writer.close_segment() {
+            log.segments.push(closed);
+        }
+    }
+
+    /// Closes the active segment and begins the next one.
+    pub(crate) fn roll_segment(&self, log: &mut LogState) -> Result<()> {
+        self.close_segment(log);
+        let number = self.take_file_number();
+        let (next_seq, durable) = (log.next_seq, self.durable());
+        log.writer.begin_segment(number, next_seq, durable).inspect_err(|error| {
+            // A name whose sync failed may or may not be there after a crash; nothing may be acknowledged behind it.
+            if !matches!(error, Error::StorageFull { .. }) {
+                self.fail(&error.to_string().into());
+            }
+        })
+    }
+}
+
+/// What [`DbCore::append_group`] leaves for the application.
+struct AppendedGroup {
+    records: Vec<Appended>,
+    first_seq: Seq,
+    last: Seq,
+}
+
+impl Pending {
+    fn into_committed(self, seq: Seq) -> Committed {
+        Committed { seq, was_absent: self.checked.was_absent }
+    }
+}
+
+/// Inserts one record's operations into the memtables of the keyspaces that are still there.
+fn apply_record(keyspaces: &[Arc<KeyspaceCore>], meta: &[u8], first_seq: Seq, record: &Appended) {
+    let mut pointer = Vec::with_capacity(MAX_POINTER_LEN);
+    for keyspace in keyspaces {
+        let view = keyspace.view_full();
+        let Some(memtable) = view.active.memtable() else { continue };
+        let mut writer = memtable.writer();
+        let mut seq = first_seq;
+        let mut data_offset = record.data_offset;
+        for op in OpReader::new(meta) {
+            let here = op.keyspace == keyspace.id;
+            match op.action {
+                Action::Delete if here => writer.insert(op.key, Trailer::new(seq, Kind::Delete), &[]),
+                Action::Put(value) if here => writer.insert(op.key, Trailer::new(seq, Kind::Inline), value),
+                Action::DeleteRange { end } if here => writer.insert_range_tombstone(op.key, end, seq),
+                Action::PutSeparated { len, crc } => {
+                    if here {
+                        view.active.refer_to(&record.segment);
+                        pointer.clear();
+                        let value = ValuePointer { segment: record.segment.number, offset: data_offset, len, crc };
+                        value.encode(&mut pointer);
+                        writer.insert(op.key, Trailer::new(seq, Kind::Separated), &pointer);
+                    }
+                    data_offset += u64::from(len);
+                }
+                Action::Delete | Action::Put(_) | Action::DeleteRange { .. } => {}
+            }
+            seq = seq.plus(1);
+        }
+    }
+}

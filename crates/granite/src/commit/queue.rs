@@ -1,0 +1,161 @@
+//! Group commit: concurrent writers form a queue, and the one at its head works for all that wait.
+//!
+//! Knows nothing of logs or databases, so that it can be model-checked by itself.
+
+#[cfg(feature = "shuttle")]
+use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
+#[cfg(not(feature = "shuttle"))]
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use std::sync::PoisonError;
+
+enum State<T, R> {
+    Waiting(T),
+    /// Told to lead: its own item comes first.
+    Leading(T),
+    /// Its item was taken by a leader.
+    Taken,
+    Done(R),
+}
+
+struct Waiter<T, R> {
+    state: Mutex<Option<State<T, R>>>,
+    wake: Condvar,
+}
+
+struct Inner<T, R> {
+    waiting: std::collections::VecDeque<Arc<Waiter<T, R>>>,
+    led: bool,
+}
+
+/// A queue of items of which a leader takes as many as are there.
+pub(crate) struct CommitQueue<T, R> {
+    inner: Mutex<Inner<T, R>>,
+}
+
+impl<T, R> std::fmt::Debug for CommitQueue<T, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CommitQueue").finish_non_exhaustive()
+    }
+}
+
+/// A panic of another writer is that writer's: the queue's own state is changed in single steps only.
+fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The items that a leader works for, its own first.
+pub(crate) struct Group<'a, T, R> {
+    queue: &'a CommitQueue<T, R>,
+    waiters: Vec<Arc<Waiter<T, R>>>,
+    handed_over: bool,
+}
+
+impl<T, R> CommitQueue<T, R> {
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::new(Inner { waiting: std::collections::VecDeque::new(), led: false }) }
+    }
+
+    /// Puts `item` into the queue and returns what became of it. The caller may be made the leader of a group: then `lead` gets its items, as
+    /// many as `fits` lets in behind the first, and returns a result for each, in order.
+    ///
+    /// Within `lead`, [`Group::hand_over`] lets the next group begin.
+    pub(crate) fn submit(
+        &self,
+        item: T,
+        fits: impl Fn(&T, usize) -> bool,
+        lead: impl FnOnce(&mut Group<'_, T, R>, Vec<T>) -> Vec<R>,
+    ) -> Option<R> {
+        let mut inner = lock(&self.inner);
+        let own = if inner.led {
+            let waiter = Arc::new(Waiter { state: Mutex::new(Some(State::Waiting(item))), wake: Condvar::new() });
+            inner.waiting.push_back(Arc::clone(&waiter));
+            drop(inner);
+            match Self::wait(&waiter) {
+                Ok(item) => item,
+                Err(done) => return done,
+            }
+        } else {
+            inner.led = true;
+            drop(inner);
+            item
+        };
+        let mut items = vec![own];
+        let mut group = Group { queue: self, waiters: Vec::new(), handed_over: false };
+        let mut inner = lock(&self.inner);
+        while let Some(next) = inner.waiting.front() {
+            let mut state = lock(&next.state);
+            match state.take() {
+                Some(State::Waiting(item)) if fits(&item, items.len()) => {
+                    *state = Some(State::Taken);
+                    items.push(item);
+                }
+                other => {
+                    *state = other;
+                    break;
+                }
+            }
+            drop(state);
+            if let Some(taken) = inner.waiting.pop_front() {
+                group.waiters.push(taken);
+            }
+        }
+        drop(inner);
+        let mut results = lead(&mut group, items).into_iter();
+        let own = results.next();
+        for (waiter, result) in group.waiters.iter().zip(results) {
+            *lock(&waiter.state) = Some(State::Done(result));
+            waiter.wake.notify_one();
+        }
+        own
+    }
+
+    /// Waits until the item is done (`Err`) or the caller is to lead (`Ok`, with its item).
+    fn wait(waiter: &Waiter<T, R>) -> Result<T, Option<R>> {
+        let mut state = lock(&waiter.state);
+        loop {
+            match state.take() {
+                Some(State::Leading(item)) => return Ok(item),
+                Some(State::Done(result)) => return Err(Some(result)),
+                None => return Err(None),
+                other => *state = other,
+            }
+            state = waiter.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl<T, R> Group<'_, T, R> {
+    /// Makes the first of those that wait the next leader, or leaves the queue without one.
+    pub(crate) fn hand_over(&mut self) {
+        if std::mem::replace(&mut self.handed_over, true) {
+            return;
+        }
+        let mut inner = lock(&self.queue.inner);
+        let Some(next) = inner.waiting.pop_front() else {
+            inner.led = false;
+            return;
+        };
+        drop(inner);
+        let mut state = lock(&next.state);
+        if let Some(State::Waiting(item)) = state.take() {
+            *state = Some(State::Leading(item));
+        }
+        drop(state);
+        next.wake.notify_one();
+    }
+}
+
+impl<T, R> Drop for Group<'_, T, R> {
+    /// Whatever way a leader ends, the queue goes on, and nobody it worked for waits for ever.
+    fn drop(&mut self) {
+        self.hand_over();
+        for waiter in &self.waiters {
+            let mut state = lock(&waiter.state);
+            if matches!(*state, Some(State::Taken)) {
+                *state = None;
+                waiter.wake.notify_one();
+            }
+        }
+    }
+}

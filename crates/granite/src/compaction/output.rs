@@ -1,0 +1,179 @@
+//! Writes sorted entries into as many tables as they need.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use vfs::{File, OpenMode};
+
+use crate::db::DbCore;
+use crate::error::{Error, Result};
+use crate::key::{Kind, Trailer};
+use crate::keyspace::KeyspaceCore;
+use crate::log::pointer::ValuePointer;
+use crate::log::segment::remove_obsolete;
+use crate::manifest::TableMeta;
+use crate::options::KeyLayout;
+use crate::range_tombstone::RangeTombstone;
+use crate::table::{TableOptions, TableWriter};
+use crate::tree::fragments::clip;
+use crate::tree::table_handle::table_path;
+
+/// How the entries are spread over tables.
+#[derive(Debug, Clone)]
+pub(crate) struct TableRules {
+    /// Length in bytes at which a table is closed, between two keys.
+    pub(crate) table_len: u64,
+    /// Range deletes that go along, each cut at the borders of the tables.
+    pub(crate) tombstones: Vec<RangeTombstone>,
+}
+
+struct Current {
+    number: u64,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    writer: TableWriter,
+    last_key: Vec<u8>,
+    segments: BTreeMap<u64, u64>,
+}
+
+/// Takes entries in order. What is not finished is removed again.
+pub(crate) struct TableOutput<'a> {
+    db: &'a DbCore,
+    keyspace: &'a KeyspaceCore,
+    rules: TableRules,
+    current: Option<Current>,
+    /// Where the next table's range deletes begin.
+    lower: Option<Vec<u8>>,
+    done: Vec<TableMeta>,
+    finished: bool,
+}
+
+impl<'a> TableOutput<'a> {
+    pub(crate) const fn new(db: &'a DbCore, keyspace: &'a KeyspaceCore, rules: TableRules) -> Self {
+        Self { db, keyspace, rules, current: None, lower: None, done: Vec::new(), finished: false }
+    }
+
+    fn options(&self) -> TableOptions {
+        let options = &self.keyspace.options;
+        TableOptions {
+            block_size: options.block_len,
+            codec: options.codec,
+            filter: options.filter,
+            key_layout: match options.key_layout {
+                KeyLayout::Plain => crate::table::KeyLayout::Plain,
+                KeyLayout::Hash { width } => crate::table::KeyLayout::Hash { width: u16::from(width) },
+            },
+            keyspace: self.keyspace.id,
+            file_id: self.db.context.vfs.random_u64(),
+            ..TableOptions::default()
+        }
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let number = self.db.take_file_number();
+        let path = table_path(&self.db.context.dir, number);
+        let vfs = &self.db.context.vfs;
+        let file = vfs.open(&path, OpenMode::CreateNew).map_err(|error| Error::io("create", &path, error))?;
+        let writer = TableWriter::new(Arc::clone(&file), &path, number, self.options())?;
+        let last_key = Vec::new();
+        self.current = Some(Current { number, path, file, writer, last_key, segments: BTreeMap::new() });
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
+        let full = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.writer.estimated_len() >= self.rules.table_len && current.last_key != key);
+        if full {
+            self.close(false)?;
+        }
+        if self.current.is_none() {
+            self.begin()?;
+        }
+        let Some(current) = self.current.as_mut() else { return Ok(()) };
+        if trailer.kind() == Kind::Separated {
+            let pointer = ValuePointer::decode(value).ok_or_else(|| {
+                Error::corrupt(&current.path, 0, "a value pointer that is to be written is malformed")
+            })?;
+            *current.segments.entry(pointer.segment).or_default() += u64::from(pointer.len);
+        }
+        current.writer.add(key, trailer, value)?;
+        if current.last_key != key {
+            current.last_key.clear();
+            current.last_key.extend_from_slice(key);
+        }
+        Ok(())
+    }
+
+    /// Finishes the current table with the range deletes up to its last key, or with all that are left.
+    fn close(&mut self, is_last: bool) -> Result<()> {
+        // Range deletes without any entry need a table as well.
+        if is_last && self.current.is_none() && !clip(&self.rules.tombstones, self.lower.as_deref(), None).is_empty() {
+            self.begin()?;
+        }
+        let Some(mut current) = self.current.take() else { return Ok(()) };
+        // The shortest key behind the last one: what a range delete covers from there on belongs to the next table.
+        let mut upper = current.last_key.clone();
+        upper.push(0);
+        let upper = (!is_last).then_some(upper);
+        for tombstone in clip(&self.rules.tombstones, self.lower.as_deref(), upper.as_deref()) {
+            current.writer.add_range_tombstone(&tombstone.start, &tombstone.end, tombstone.seq)?;
+        }
+        self.lower = upper;
+        let finished = current.writer.finish();
+        let summary = match finished {
+            Ok(summary) => summary,
+            Err(error) => {
+                remove_obsolete(&*self.db.context.vfs, &current.path);
+                return Err(error);
+            }
+        };
+        if let Err(error) = current.file.sync_data() {
+            remove_obsolete(&*self.db.context.vfs, &current.path);
+            return Err(Error::io("sync", &current.path, error));
+        }
+        let properties = summary.properties;
+        let largest = if is_last { properties.largest } else { current.last_key };
+        self.done.push(TableMeta {
+            number: current.number,
+            file_len: summary.file_len,
+            entries: properties.entries,
+            deletes: properties.deletes,
+            range_deletes: properties.range_tombstones,
+            smallest: properties.smallest,
+            largest,
+            seq_min: properties.min_seq,
+            seq_max: properties.max_seq,
+            segments: current.segments.into_iter().collect(),
+        });
+        Ok(())
+    }
+
+    /// Closes the last table and makes all of them durable, names included.
+    pub(crate) fn finish(mut self) -> Result<Vec<TableMeta>> {
+        self.close(true)?;
+        if !self.done.is_empty() {
+            let dir = &self.db.context.dir;
+            self.db.context.vfs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
+        }
+        self.finished = true;
+        Ok(std::mem::take(&mut self.done))
+    }
+}
+
+impl Drop for TableOutput<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let vfs = &*self.db.context.vfs;
+        if let Some(current) = &self.current {
+            remove_obsolete(vfs, &current.path);
+        }
+        for table in &self.done {
+            remove_obsolete(vfs, &table_path(&self.db.context.dir, table.number));
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! What happens beside the writers: flushes, compactions, periodic syncs, and the brake that keeps writers from running ahead of them.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::compaction::plan::{self, Limits};
+use crate::db::DbCore;
+use crate::error::{Error, Result};
+use crate::key::Seq;
+use crate::keyspace::KeyspaceCore;
+use crate::options::{Background, Options};
+use crate::tree::View;
+
+/// Tables in level 0 from which writers are slowed down, and at which they stop.
+const LEVEL0_SLOW: usize = 12;
+const LEVEL0_STOP: usize = 24;
+/// The longest that one commit is slowed down, in microseconds.
+const DELAY_MAX_US: u64 = 1000;
+/// No commit until background work has caught up.
+const STOP: u64 = u64::MAX;
+/// How long background work rests after the disk was full.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// Log segments from a recovery that may lie around before they are flushed away.
+const IDLE_SEGMENTS_MAX: usize = 4;
+
+#[derive(Debug, Default)]
+struct SchedulerState {
+    /// There may be something to do that no worker has looked at yet.
+    pending: bool,
+    shut_down: bool,
+    compactions: usize,
+    running: usize,
+    /// The last background failure, until something succeeds.
+    error: Option<Error>,
+}
+
+/// Wakes the workers and those that wait for them.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    state: Mutex<SchedulerState>,
+    work: Condvar,
+    progress: Condvar,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Microseconds by which each commit is delayed, or [`STOP`].
+    brake: AtomicU64,
+    compactions_max: usize,
+}
+
+enum Job {
+    Flush(Arc<KeyspaceCore>),
+    Compact(Arc<KeyspaceCore>),
+}
+
+impl Scheduler {
+    pub(crate) fn new(options: &Options) -> Arc<Self> {
+        let compactions_max = match options.background {
+            // One thread stays free for flushes, which writers wait for.
+            Background::Threads(count) => (count - 1).max(1),
+            Background::Inline => 1,
+        };
+        Arc::new(Self {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            progress: Condvar::new(),
+            threads: Mutex::default(),
+            brake: AtomicU64::new(0),
+            compactions_max,
+        })
+    }
+
+    pub(crate) fn notify_work(&self) {
+        self.state.lock().pending = true;
+        self.work.notify_all();
+    }
+
+    pub(crate) fn notify_progress(&self) {
+        drop(self.state.lock());
+        self.progress.notify_all();
+    }
+
+    /// Stops the workers and waits for them. What they were doing is given up or finished.
+    pub(crate) fn shut_down(&self) {
+        self.state.lock().shut_down = true;
+        self.work.notify_all();
+        self.progress.notify_all();
+        let current = std::thread::current().id();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A worker that holds the last handle closes the database itself, and must not wait for itself.
+            if thread.thread().id() != current && thread.join().is_err() {
+                tracing::error!("a background thread panicked");
+            }
+        }
+    }
+}
+
+impl DbCore {
+    /// Starts the background threads that the options ask for.
+    pub(crate) fn start_workers(self: &Arc<Self>) -> Result<()> {
+        let Background::Threads(count) = self.options.background else { return Ok(()) };
+        for index in 0..count {
+            let db = Arc::downgrade(self);
+            let scheduler = Arc::clone(&self.scheduler);
+            let sync_interval = self.options.sync_interval.filter(|_| index == 0);
+            let spawned = std::thread::Builder::new()
+                .name(format!("granite-{index}"))
+                .stack_size(512 << 10)
+                .spawn(move || work(&db, &scheduler, sync_interval));
+            let thread = spawned.map_err(|error| Error::io("start a thread for", &self.context.dir, error))?;
+            self.scheduler.threads.lock().push(thread);
+        }
+        self.scheduler.notify_work();
+        Ok(())
+    }
+
+    /// Puts full memtables aside for flushing. The caller holds the right to apply; `applied` is the last operation applied.
+    pub(crate) fn rotate_full_memtables(&self, applied: Seq, log_bytes: u64) {
+        let limit = self.options.write_buffer_len() / 4;
+        let keyspaces = self.keyspaces.load();
+        let mut total = 0;
+        let mut largest: Option<(usize, &Arc<KeyspaceCore>)> = None;
+        let mut rotated = false;
+        for keyspace in keyspaces.values() {
+            let view = keyspace.view();
+            let active = &view.active.buffer;
+            let bytes = active.allocated_bytes();
+            if active.is_empty() {
+                continue;
+            }
+            if bytes >= limit {
+                keyspace.rotate(applied);
+                rotated = true;
+                continue;
+            }
+            total += bytes;
+            if largest.is_none_or(|(most, _)| bytes > most) {
+                largest = Some((bytes, keyspace));
+            }
+        }
+        if total >= limit
+            && let Some((_, keyspace)) = largest
+        {
+            keyspace.rotate(applied);
+            rotated = true;
+        }
+        if log_bytes > self.options.log_len_max {
+            rotated |= self.rotate_laggards(applied);
+        }
+        if rotated {
+            self.update_brake();
+            self.scheduler.notify_work();
+        }
+    }
+
+    /// Puts aside the memtables that keep the older half of the log from being released.
+    fn rotate_laggards(&self, applied: Seq) -> bool {
+        let keyspaces = self.keyspaces.load();
+        let oldest = |keyspace: &KeyspaceCore| keyspace.first_unpersisted();
+        let Some(first) = keyspaces.values().filter_map(|keyspace| oldest(keyspace)).min() else { return false };
+        let middle = Seq::new(first.get() + (applied.get().saturating_sub(first.get())) / 2);
+        let mut rotated = false;
+        for keyspace in keyspaces.values() {
+            let view = keyspace.view();
+            let begins = view.active.buffer.seq_bounds().map(|(min, _)| min);
+            // A memtable that waits for its flush already is on its way.
+            if view.immutables.is_empty() && begins.is_some_and(|min| min <= middle) {
+                keyspace.rotate(applied);
+                rotated = true;
+            }
+        }
+        rotated
+    }
+
+    /// Sets the brake by how far flushes and compactions are behind.
+    pub(crate) fn update_brake(&self) {
+        let budget = self.options.write_buffer_len() as u64;
+        let keyspaces = self.keyspaces.load();
+        let mut waiting = 0;
+        let mut level0 = 0;
+        for keyspace in keyspaces.values() {
+            let view = keyspace.view();
+            waiting += view.immutables.iter().map(|memory| memory.buffer.allocated_bytes() as u64).sum::<u64>();
+            if !keyspace.compaction_stopped.load(Ordering::Relaxed) && !self.options.manual_compaction_only {
+                level0 = level0.max(view.version.level(0).len());
+            }
+        }
+        // Half of the budget may wait without any delay, three quarters at most: the last quarter is for active memtables.
+        let memory = match waiting {
+            waiting if waiting >= budget - budget / 4 => STOP,
+            waiting if waiting > budget / 2 => {
+                (waiting - budget / 2).saturating_mul(DELAY_MAX_US) / (budget / 4).max(1)
+            }
+            _ => 0,
+        };
+        let tables = match level0 {
+            LEVEL0_STOP.. => STOP,
+            LEVEL0_SLOW.. => {
+                let steps = (LEVEL0_STOP - LEVEL0_SLOW) as u64;
+                ((level0 - LEVEL0_SLOW) as u64 + 1) * DELAY_MAX_US / steps
+            }
+            _ => 0,
+        };
+        self.scheduler.brake.store(memory.max(tables), Ordering::Release);
+    }
+
+    /// Delays a writer by what the brake says.
+    pub(crate) fn throttle(self: &Arc<Self>) -> Result<()> {
+        let delay = self.scheduler.brake.load(Ordering::Acquire);
+        if delay == 0 {
+            return Ok(());
+        }
+        if matches!(self.options.background, Background::Inline) {
+            self.run_pending_jobs();
+            let stopped = self.scheduler.brake.load(Ordering::Acquire) == STOP;
+            return match self.scheduler.state.lock().error.clone() {
+                Some(error) if stopped => Err(error),
+                _ => Ok(()),
+            };
+        }
+        if delay != STOP {
+            self.stats.slowdowns.add(1);
+            self.stats.slowdown_us.add(delay);
+            std::thread::sleep(Duration::from_micros(delay));
+            return Ok(());
+        }
+        self.stats.stalls.add(1);
+        let begun = self.context.vfs.monotonic();
+        let mut state = self.scheduler.state.lock();
+        while self.scheduler.brake.load(Ordering::Acquire) == STOP {
+            self.check_writable()?;
+            if let Some(error @ Error::StorageFull { .. }) = &state.error {
+                return Err(error.clone());
+            }
+            self.scheduler.progress.wait_for(&mut state, RETRY_AFTER);
+        }
+        drop(state);
+        let waited = self.context.vfs.monotonic().saturating_sub(begun);
+        self.stats.stall_us.add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// Segments that are worth emptying: most of what they hold is no longer pointed to.
+    pub(crate) fn stale_segments(&self) -> BTreeSet<u64> {
+        let manifest = self.manifest.lock();
+        let live = manifest.state().live_bytes();
+        let is_stale = |(number, len): (&u64, &u64)| {
+            let live = live.get(number).copied().unwrap_or(0);
+            (live > 0 && (live as f64) < self.options.value_gc_share * (*len as f64)).then_some(*number)
+        };
+        manifest.state().segments.iter().filter_map(is_stale).collect()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::new(&self.options, self.stale_segments())
+    }
+
+    fn wants_flush(&self, view: &View) -> bool {
+        if view.immutables.is_empty() {
+            return false;
+        }
+        // A small run from a recovery can wait: a program that only looks something up should not write tables.
+        let replayed_only = view.immutables.iter().all(|memory| memory.memtable().is_none());
+        let bytes: usize = view.immutables.iter().map(|memory| memory.buffer.allocated_bytes()).sum();
+        !replayed_only
+            || bytes > self.options.write_buffer_len() / 8
+            || self.log.lock().segments.len() > IDLE_SEGMENTS_MAX
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let keyspaces = self.all_keyspaces();
+        let flush = keyspaces.iter().find(|keyspace| {
+            let view = keyspace.view_full();
+            !keyspace.flushing.is_locked() && self.wants_flush(&view)
+        });
+        if let Some(keyspace) = flush {
+            return Some(Job::Flush(Arc::clone(keyspace)));
+        }
+        if self.options.manual_compaction_only {
+            return None;
+        }
+        let limits = self.limits();
+        let compact = keyspaces.iter().find(|keyspace| {
+            !keyspace.compacting.is_locked()
+                && !keyspace.compaction_stopped.load(Ordering::Relaxed)
+                && plan::pick(keyspace.options.compaction, &keyspace.view_full().version, &limits).is_some()
+        });
+        compact.map(|keyspace| Job::Compact(Arc::clone(keyspace)))
+    }
+
+    fn run_job(&self, job: &Job) -> Result<()> {
+        let done = match job {
+            Job::Flush(keyspace) => self.flush_immutables(keyspace),
+            Job::Compact(keyspace) => self.compact_once(keyspace),
+        };
+        self.update_brake();
+        done
+    }
+
+    fn compact_once(&self, keyspace: &Arc<KeyspaceCore>) -> Result<()> {
+        let Some(_compacting) = keyspace.compacting.try_lock() else { return Ok(()) };
+        let version = Arc::clone(&keyspace.view().version);
+        match plan::pick(keyspace.options.compaction, &version, &self.limits()) {
+            Some(plan) => self.run_plan(keyspace, &version, &plan),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes how a job ended. True if more work can be done right away.
+    fn settle(&self, job: &Job, done: Result<()>) -> bool {
+        let mut state = self.scheduler.state.lock();
+        let Err(error) = done else {
+            state.error = None;
+            return true;
+        };
+        if matches!(error, Error::Closed) {
+            return false;
+        }
+        self.stats.background_errors.add(1);
+        tracing::error!(%error, "background work failed");
+        let goes_on = match (&error, job) {
+            (Error::StorageFull { .. }, _) => false,
+            (Error::Corrupt { .. }, Job::Compact(keyspace)) => {
+                // Reads and writes go on; the damage is found again by whoever asks for it.
+                keyspace.compaction_stopped.store(true, Ordering::Relaxed);
+                true
+            }
+            _ => {
+                let cause: Arc<str> = error.to_string().into();
+                drop(state);
+                self.fail(&cause);
+                state = self.scheduler.state.lock();
+                false
+            }
+        };
+        state.error = Some(error);
+        goes_on
+    }
+
+    /// Does everything that is to be done, in this thread.
+    pub(crate) fn run_pending_jobs(&self) {
+        while self.check_writable().is_ok() {
+            let Some(job) = self.next_job() else { return };
+            let done = self.run_job(&job);
+            if !self.settle(&job, done) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn wait_for_background(self: &Arc<Self>) -> Result<()> {
+        if matches!(self.options.background, Background::Inline) {
+            self.run_pending_jobs();
+            self.check_failure()?;
+            return self.scheduler.state.lock().error.clone().map_or(Ok(()), Err);
+        }
+        loop {
+            self.check_writable()?;
+            let idle = self.next_job().is_none();
+            let mut state = self.scheduler.state.lock();
+            if let Some(error) = &state.error {
+                return Err(error.clone());
+            }
+            if idle && state.running == 0 && !state.pending {
+                return Ok(());
+            }
+            self.scheduler.progress.wait_for(&mut state, Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn compact_range(
+        &self,
+        keyspace: &Arc<KeyspaceCore>,
+        lower: &std::ops::Bound<Vec<u8>>,
+        upper: &std::ops::Bound<Vec<u8>>,
+    ) -> Result<()> {
+        use std::ops::Bound;
+        self.flush_keyspace(keyspace)?;
+        let _compacting = keyspace.compacting.lock();
+        let version = Arc::clone(&keyspace.view().version);
+        let after = |key: &[u8]| match lower {
+            Bound::Unbounded => true,
+            Bound::Included(lower) | Bound::Excluded(lower) => key >= lower.as_slice(),
+        };
+        let before = |key: &[u8]| match upper {
+            Bound::Unbounded => true,
+            Bound::Included(upper) | Bound::Excluded(upper) => key <= upper.as_slice(),
+        };
+        let plan = plan::everything(&version, &self.limits(), keyspace.options.compaction, |table| {
+            after(&table.meta.largest) && before(&table.meta.smallest)
+        });
+        let done = plan.map_or(Ok(()), |plan| self.run_plan(keyspace, &version, &plan));
+        self.update_brake();
+        self.scheduler.notify_progress();
+        done
+    }
+}
+
+/// A worker's life. It holds the database only while it works, so that dropping the last handle ends it.
+fn work(db: &Weak<DbCore>, scheduler: &Scheduler, sync_interval: Option<Duration>) {
+    loop {
+        let mut state = scheduler.state.lock();
+        if !state.shut_down && !state.pending {
+            match sync_interval {
+                Some(interval) => {
+                    scheduler.work.wait_for(&mut state, interval);
+                }
+                None => scheduler.work.wait(&mut state),
+            }
+        }
+        if state.shut_down {
+            return;
+        }
+        state.pending = false;
+        drop(state);
+        let Some(db) = db.upgrade() else { return };
+        if sync_interval.is_some() && db.check_writable().is_ok() {
+            // A failure has made the database refuse writes: the next writer is told.
+            if let Err(error) = db.ensure_durable(db.visible()) {
+                tracing::error!(%error, "the periodic sync failed");
+            }
+        }
+        work_off(&db, scheduler);
+    }
+}
+
+fn work_off(db: &Arc<DbCore>, scheduler: &Scheduler) {
+    while db.check_writable().is_ok() {
+        let Some(job) = db.next_job() else { return };
+        let compacts = matches!(job, Job::Compact(_));
+        {
+            let mut state = scheduler.state.lock();
+            if compacts && state.compactions >= scheduler.compactions_max {
+                return;
+            }
+            state.compactions += usize::from(compacts);
+            state.running += 1;
+        }
+        // What this job leaves to do may be another worker's.
+        scheduler.notify_work();
+        let done = db.run_job(&job);
+        {
+            let mut state = scheduler.state.lock();
+            state.compactions -= usize::from(compacts);
+            state.running -= 1;
+        }
+        let goes_on = db.settle(&job, done);
+        scheduler.progress.notify_all();
+        if !goes_on {
+            let mut state = scheduler.state.lock();
+            if !state.shut_down {
+                scheduler.work.wait_for(&mut state, RETRY_AFTER);
+                state.pending = true;
+            }
+            return;
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of granite through its public interface.
+
+mod basics;

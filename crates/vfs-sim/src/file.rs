@@ -136,10 +136,10 @@ impl File for SimFile {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let call = Call { offset, len, ..Call::new(OpKind::Allocate, &self.path) };
         self.shared.lock().call(&call, |state, _| {
-            self.check_writable()?;
             if len == 0 {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
+            self.check_writable()?;
             let range = offset..end_of(offset, len)?;
             if state.room_for(self.ino, offset, len) < len {
                 return Err(State::no_space());

@@ -201,7 +201,6 @@ impl State {
             Survival::Nothing | Survival::Everything => 0,
         });
         let names = self.names.after_crash(survival, &mut random);
-        let reachable: BTreeSet<Ino> = names.cached_files().collect();
         let mut files = BTreeMap::new();
         for (ino, file) in &self.files {
             let content = match survival {
@@ -209,9 +208,7 @@ impl State {
                 Survival::Everything => file.on_disk_eventually(),
                 Survival::Some(options) => survivors(&file.durable, &file.unsynced, &options, &mut random),
             };
-            if reachable.contains(ino) {
-                files.insert(*ino, FileNode { durable: content.clone(), cached: content, ..FileNode::default() });
-            }
+            files.insert(*ino, FileNode { durable: content.clone(), cached: content, ..FileNode::default() });
         }
         self.restarted(names, files)
     }
@@ -385,5 +382,36 @@ impl State {
 
     pub(crate) fn no_space() -> io::Error {
         DiskError::NoSpace.to_io()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vfs::{OpenMode, Vfs};
+
+    use super::*;
+    use crate::SimDisk;
+
+    #[test]
+    fn a_file_that_nothing_can_bring_back_is_forgotten() {
+        let disk = SimDisk::new();
+        let files = |disk: &SimDisk| disk.state().files.len();
+        let path = Path::new("/f");
+        for round in 0..3 {
+            drop(disk.open(path, OpenMode::CreateNew).unwrap());
+            assert_eq!(files(&disk.crash(Crash::Nothing)), 0, "the name was not synced");
+            disk.sync_dir(Path::new("/")).unwrap();
+            let held = (round == 1).then(|| disk.open(path, OpenMode::Read).unwrap());
+            disk.remove_file(path).unwrap();
+            assert_eq!(files(&disk), 1, "a crash can bring it back");
+            if round == 2 {
+                disk.settle();
+            } else {
+                disk.sync_dir(Path::new("/")).unwrap();
+            }
+            assert_eq!(files(&disk), usize::from(held.is_some()));
+            drop(held);
+            assert_eq!(files(&disk), 0);
+        }
     }
 }

@@ -75,6 +75,18 @@ fn an_appended_region_that_did_not_survive_is_missing_or_zero() {
     file.write_at(512, &[b'a'; 1024]).unwrap();
     let torn = outcomes(&disk, |seed| options(seed, WriteLoss::Subset, Sector::B512, 1.0));
     assert_eq!(torn, set(&[".", ".00", ".a", ".a0", ".0a", ".aa"]));
+    // The same of a write that is lost whole: its length may be there without it.
+    let whole = outcomes(&disk, |seed| options(seed, WriteLoss::Subset, Sector::B512, 0.0));
+    assert_eq!(whole, set(&[".", ".00", ".aa"]));
+}
+
+#[test]
+fn overlapping_writes_may_reach_the_disk_in_either_order() {
+    let (disk, file) = file_with(&[b'.'; 1536]);
+    file.write_at(0, &[b'a'; 1024]).unwrap();
+    file.write_at(512, &[b'b'; 1024]).unwrap();
+    let left = outcomes(&disk, |seed| options(seed, WriteLoss::Subset, Sector::B512, 0.0));
+    assert_eq!(left, set(&["...", "aa.", ".bb", "abb", "aab"]));
 }
 
 #[test]

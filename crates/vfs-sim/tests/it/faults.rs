@@ -42,6 +42,16 @@ fn a_rule_strikes_the_calls_it_names_and_no_others() {
 }
 
 #[test]
+fn of_two_rules_for_one_call_the_older_decides_and_both_have_struck() {
+    let disk = SimDisk::new();
+    let file = open(&disk, "/f");
+    let older = disk.inject(Fault::fail(DiskError::InputOutput));
+    let younger = disk.inject(Fault::fail(DiskError::NoSpace));
+    assert!(is_eio(&file.write_at(0, b"x").unwrap_err()));
+    assert_eq!((disk.fault_hits(older), disk.fault_hits(younger)), (1, 1));
+}
+
+#[test]
 fn every_kind_of_call_can_be_made_to_fail() {
     let disk = SimDisk::new();
     let file = open(&disk, "/f");

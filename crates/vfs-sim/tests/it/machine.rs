@@ -96,6 +96,7 @@ fn power_loss_is_found_below_other_errors() {
     let lost = || disk.read_dir(Path::new(ROOT)).unwrap_err();
     assert!(is_power_loss(&Outer(lost())));
     assert!(is_power_loss(&io::Error::other(Outer(lost()))));
+    assert!(is_power_loss(&io::Error::other(lost())));
     assert!(!is_power_loss(&Outer(io::ErrorKind::Other.into())));
 }
 
@@ -149,6 +150,20 @@ fn an_open_file_outlives_its_name_and_then_gives_its_space_back() {
     assert!(disk.crash(Crash::Nothing).contents("/f").is_ok(), "the removal was not synced");
     disk.sync_dir(Path::new(ROOT)).unwrap();
     assert!(disk.crash(Crash::Nothing).contents("/f").is_err());
+}
+
+#[test]
+fn a_file_replaced_by_a_rename_loses_a_name_and_with_the_last_its_space() {
+    let disk = SimDisk::new();
+    for path in ["/old", "/new1", "/new2"] {
+        open(&disk, path).write_at(0, b"x").unwrap();
+    }
+    disk.hard_link(Path::new("/old"), Path::new("/link")).unwrap();
+    disk.rename(Path::new("/new1"), Path::new("/old")).unwrap();
+    assert_eq!(disk.metadata(Path::new("/link")).unwrap().links, 1);
+    assert_eq!(disk.used_space(), 3 * 4096);
+    disk.rename(Path::new("/new2"), Path::new("/link")).unwrap();
+    assert_eq!(disk.used_space(), 2 * 4096);
 }
 
 #[test]

@@ -141,6 +141,16 @@ fn points_can_be_drawn_and_what_build_does_is_none() {
     let program = |disk: &SimDisk, _: &mut ()| disk.sync_dir(Path::new("/"));
     let report = Sweep::with_seeds(0).run(build, program, |_, ()| Ok::<_, io::Error>(())).unwrap();
     assert_eq!(report, SweepReport { ops: 4, points: 2, images: 4 });
+
+    // Nor is a sync in it one that the program could miss.
+    let build = || {
+        let disk = SimDisk::new();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk
+    };
+    let careful = |disk: &SimDisk, saved: &mut u64| save_versions(disk, CAREFUL, saved);
+    let check = |disk: &SimDisk, saved: &u64| check_config(disk, *saved);
+    assert_eq!(Sweep::default().unnoticed_syncs(build, careful, check).unwrap(), []);
 }
 
 #[test]

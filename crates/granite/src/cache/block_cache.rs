@@ -177,11 +177,13 @@ mod tests {
     use super::*;
 
     fn block(len: usize) -> CachedBlock {
-        let mut bytes = vec![0; len];
-        // One restart point and one entry make the smallest tail that is accepted.
-        bytes[len - 12] = 1;
-        bytes[len - 8] = 1;
-        CachedBlock::Data(Arc::new(Block::parse(bytes, 0).unwrap()))
+        // One key of one byte under a value, and a tail that says so.
+        let keys_at = (len - 16 - 13) as u32;
+        let mut bytes = vec![0; keys_at as usize + 13];
+        for number in [1, keys_at, 1, 1 << 16] {
+            bytes.extend_from_slice(&u32::to_le_bytes(number));
+        }
+        CachedBlock::Data(Arc::new(Block::parse(bytes, 1).unwrap()))
     }
 
     fn key(offset: u64) -> BlockKey {

@@ -9,13 +9,16 @@ use crate::key::Trailer;
 const BUCKETS_PER_KEY: usize = 2;
 
 /// The most that trailer, lengths and a restart point take beside key and value.
-const ENTRY_OVERHEAD: usize = 8 + 3 * 5 + 4 + BUCKETS_PER_KEY;
+const ENTRY_OVERHEAD: usize = 8 + 3 * 5 + 8 + BUCKETS_PER_KEY;
 
 /// A block that grows entry by entry.
 #[derive(Debug)]
 pub(super) struct BlockBuilder {
+    /// The values at first; the finished block in the end.
     bytes: Vec<u8>,
-    restarts: Vec<u32>,
+    keys: Vec<u8>,
+    /// Where key and value stand of each entry with a whole key.
+    restarts: Vec<(u32, u32)>,
     restart_interval: u32,
     /// Entries since the last restart point.
     run: u32,
@@ -26,13 +29,12 @@ pub(super) struct BlockBuilder {
     hashed: Option<Vec<Hashed>>,
 }
 
+/// A key, and the anchors from which its first and its last version are reached.
 #[derive(Debug, Clone, Copy)]
 struct Hashed {
     hash: KeyHash,
-    /// Where all versions of the key are reached from.
-    restart: usize,
-    /// A version stands after a later restart point, so that no single one will do.
-    spread: bool,
+    first: u32,
+    last: u32,
 }
 
 impl BlockBuilder {
@@ -40,6 +42,7 @@ impl BlockBuilder {
     pub(super) fn data(width: u16, restart_interval: u32, hash_index: bool) -> Self {
         Self {
             bytes: Vec::new(),
+            keys: Vec::new(),
             restarts: Vec::new(),
             restart_interval: restart_interval.max(1),
             run: 0,
@@ -57,32 +60,34 @@ impl BlockBuilder {
 
     /// Appends an entry. The caller sees to the order, and to the width of keys.
     pub(super) fn add(&mut self, key: &[u8], hash: KeyHash, trailer: Trailer, value: &[u8]) {
-        let restarts = self.entries == 0 || self.run >= self.restart_interval;
-        if restarts {
-            self.restarts.push(self.bytes.len() as u32);
-            self.run = 0;
+        if self.width == 0 {
+            let mut shared = 0;
+            if self.entries == 0 || self.run >= self.restart_interval {
+                self.restarts.push((self.keys.len() as u32, self.bytes.len() as u32));
+                self.run = 0;
+            } else {
+                shared = common_prefix(&self.last_key, key);
+            }
+            let suffix = key.get(shared..).unwrap_or_default();
+            put_varint(&mut self.keys, shared as u64);
+            put_varint(&mut self.keys, suffix.len() as u64);
+            put_varint(&mut self.keys, value.len() as u64);
+            self.keys.extend_from_slice(suffix);
+        } else {
+            self.keys.extend_from_slice(key);
         }
-        let restart = self.restarts.len() - 1;
+        self.keys.extend_from_slice(&trailer.to_u64().to_le_bytes());
+        self.bytes.extend_from_slice(value);
+        if self.width != 0 {
+            self.keys.extend_from_slice(&(self.bytes.len() as u32).to_le_bytes());
+        }
         if let Some(hashed) = &mut self.hashed {
+            let anchor = if self.width == 0 { self.restarts.len() as u32 - 1 } else { self.entries };
             match hashed.last_mut() {
-                Some(last) if self.entries > 0 && self.last_key == key => last.spread |= last.restart != restart,
-                _ => hashed.push(Hashed { hash, restart, spread: false }),
+                Some(last) if self.last_key == key => last.last = anchor,
+                _ => hashed.push(Hashed { hash, first: anchor, last: anchor }),
             }
         }
-        if self.width == 0 {
-            let shared = if restarts { 0 } else { common_prefix(&self.last_key, key) };
-            let suffix = key.get(shared..).unwrap_or_default();
-            put_varint(&mut self.bytes, shared as u64);
-            put_varint(&mut self.bytes, suffix.len() as u64);
-            put_varint(&mut self.bytes, value.len() as u64);
-            self.bytes.extend_from_slice(suffix);
-            self.bytes.extend_from_slice(&trailer.to_u64().to_le_bytes());
-        } else {
-            self.bytes.extend_from_slice(key);
-            self.bytes.extend_from_slice(&trailer.to_u64().to_le_bytes());
-            put_varint(&mut self.bytes, value.len() as u64);
-        }
-        self.bytes.extend_from_slice(value);
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
         self.run += 1;
@@ -101,7 +106,7 @@ impl BlockBuilder {
     /// Length of the block if it were finished now, up to a few bytes.
     pub(super) fn len(&self) -> usize {
         let buckets = self.hashed.as_ref().map_or(0, |hashed| hashed.len() * BUCKETS_PER_KEY);
-        self.bytes.len() + 4 * self.restarts.len() + buckets + TAIL_LEN
+        self.bytes.len() + self.keys.len() + 8 * self.restarts.len() + buckets + TAIL_LEN
     }
 
     /// Length of the block with another entry, at most.
@@ -111,12 +116,19 @@ impl BlockBuilder {
 
     /// The finished block; `clear` begins the next one.
     pub(super) fn finish(&mut self) -> &[u8] {
-        for restart in &self.restarts {
-            self.bytes.extend_from_slice(&restart.to_le_bytes());
+        let keys_at = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&self.keys);
+        for (key, value) in &self.restarts {
+            self.bytes.extend_from_slice(&(keys_at + key).to_le_bytes());
+            self.bytes.extend_from_slice(&value.to_le_bytes());
         }
-        let buckets = self.put_buckets();
+        // As few anchors to a bucket number as let all numbers fit: with restart points there is no choice.
+        let step = if self.width == 0 { 1 } else { self.entries.div_ceil(u32::from(BUCKET_COLLISION)).max(1) };
+        let buckets = self.put_buckets(step);
         self.bytes.extend_from_slice(&self.entries.to_le_bytes());
-        self.bytes.extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(&keys_at.to_le_bytes());
+        let restarts = if self.width == 0 { self.restarts.len() as u32 } else { step };
+        self.bytes.extend_from_slice(&restarts.to_le_bytes());
         self.bytes.extend_from_slice(&buckets.to_le_bytes());
         self.bytes.extend_from_slice(&self.width.to_le_bytes());
         &self.bytes
@@ -126,6 +138,8 @@ impl BlockBuilder {
     pub(super) fn clear(&mut self, capacity_max: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(capacity_max);
+        self.keys.clear();
+        self.keys.shrink_to(capacity_max);
         self.restarts.clear();
         self.run = 0;
         self.entries = 0;
@@ -134,7 +148,7 @@ impl BlockBuilder {
         }
     }
 
-    fn put_buckets(&mut self) -> u16 {
+    fn put_buckets(&mut self, step: u32) -> u16 {
         let Some(hashed) = &self.hashed else { return 0 };
         let Ok(count) = u16::try_from(hashed.len() * BUCKETS_PER_KEY) else { return 0 };
         if self.restarts.len() > usize::from(BUCKET_COLLISION) {
@@ -142,13 +156,11 @@ impl BlockBuilder {
         }
         let start = self.bytes.len();
         self.bytes.resize(start + usize::from(count), BUCKET_EMPTY);
-        for &Hashed { hash, restart, spread } in hashed {
+        for &Hashed { hash, first, last } in hashed {
+            let number = (first / step) as u8;
+            let number = if last / step == first / step { number } else { BUCKET_COLLISION };
             if let Some(bucket) = self.bytes.get_mut(start + hash.bucket(usize::from(count))) {
-                *bucket = match *bucket {
-                    BUCKET_EMPTY if !spread => restart as u8,
-                    same if usize::from(same) == restart && !spread => same,
-                    _ => BUCKET_COLLISION,
-                };
+                *bucket = if *bucket == BUCKET_EMPTY || *bucket == number { number } else { BUCKET_COLLISION };
             }
         }
         count

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::Malformed;
-use super::block::{Block, ValueRange};
+use super::block::{Block, Position, ValueRange};
 use crate::key::{self, Trailer};
 
 /// A position in a block, or none.
@@ -12,21 +12,23 @@ use crate::key::{self, Trailer};
 pub(super) struct BlockCursor {
     block: Option<Arc<Block>>,
     valid: bool,
-    /// Where the current entry begins.
-    offset: usize,
+    /// Where the current entry stands, and the one after it.
+    position: Position,
+    next: Position,
     key: Vec<u8>,
     trailer: Trailer,
     value: ValueRange,
     /// The entries from a restart point on, put together once for all backward steps among them.
     run: Vec<RunEntry>,
     run_keys: Vec<u8>,
-    /// The current entry's place in `run`, as long as its offset agrees.
+    /// The current entry's place in `run`, as long as its position agrees.
     run_at: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct RunEntry {
-    offset: usize,
+    position: Position,
+    next: Position,
     key_start: usize,
     key_end: usize,
     trailer: Trailer,
@@ -38,7 +40,8 @@ impl BlockCursor {
         Self {
             block: None,
             valid: false,
-            offset: 0,
+            position: Position::default(),
+            next: Position::default(),
             key: Vec::new(),
             trailer: Trailer::OLDEST,
             value: ValueRange::default(),
@@ -80,12 +83,12 @@ impl BlockCursor {
     }
 
     pub(super) fn seek_to_first(&mut self) -> Result<(), Malformed> {
-        self.load_restart(0)
+        self.load_anchor(0)
     }
 
     pub(super) fn seek_to_last(&mut self) -> Result<(), Malformed> {
         let Some(block) = &self.block else { return Ok(()) };
-        self.offset = block.end();
+        self.position = Position { key: block.end(), value: block.values_end() };
         self.prev()
     }
 
@@ -93,11 +96,11 @@ impl BlockCursor {
     pub(super) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<(), Malformed> {
         self.valid = false;
         let Some(block) = &self.block else { return Ok(()) };
-        if block.restarts() == 0 {
+        if block.anchors() == 0 {
             return Ok(());
         }
-        let restart = block.restart_before(key, trailer)?;
-        self.load_restart(restart)?;
+        let anchor = block.anchor_before(key, trailer)?;
+        self.load_anchor(anchor)?;
         while self.valid && key::compare(&self.key, self.trailer, key, trailer) == Ordering::Less {
             self.next()?;
         }
@@ -112,11 +115,11 @@ impl BlockCursor {
 
     #[inline]
     pub(super) fn next(&mut self) -> Result<(), Malformed> {
-        self.load(self.value.end)
+        self.load(self.next)
     }
 
     pub(super) fn prev(&mut self) -> Result<(), Malformed> {
-        let here = self.run.get(self.run_at).is_some_and(|entry| entry.offset == self.offset);
+        let here = self.run.get(self.run_at).is_some_and(|entry| entry.position == self.position);
         match self.run_at.checked_sub(1).filter(|_| here) {
             Some(before) => self.run_at = before,
             None => {
@@ -128,7 +131,8 @@ impl BlockCursor {
             }
         }
         let Some(&entry) = self.run.get(self.run_at) else { return Ok(()) };
-        self.offset = entry.offset;
+        self.position = entry.position;
+        self.next = entry.next;
         self.trailer = entry.trailer;
         self.value = entry.value;
         self.key.clear();
@@ -137,17 +141,17 @@ impl BlockCursor {
         Ok(())
     }
 
-    /// Puts the entries together from the restart point before the current offset up to it. False at the block's start.
+    /// Puts the entries together from the anchor before the current position up to it. False at the block's start.
     fn load_run(&mut self) -> Result<bool, Malformed> {
         const UNMET: Malformed = Malformed("the entries of a data block do not meet its restart points");
         self.run.clear();
         self.run_keys.clear();
         let Some(block) = &self.block else { return Ok(false) };
-        let Some(restart) = block.restart_before_offset(self.offset)? else { return Ok(false) };
-        let mut offset = block.restart_offset(restart)?;
+        let Some(anchor) = block.anchor_before_position(self.position)? else { return Ok(false) };
+        let mut position = block.anchor(anchor)?;
         let mut before = 0..0;
-        while offset < self.offset {
-            let entry = block.entry_at(offset)?;
+        while position.key < self.position.key {
+            let entry = block.entry_at(position)?;
             if entry.shared > before.len() {
                 return Err(SHARED);
             }
@@ -156,40 +160,42 @@ impl BlockCursor {
             self.run_keys.extend_from_slice(entry.suffix);
             before = key_start..self.run_keys.len();
             self.run.push(RunEntry {
-                offset,
+                position,
+                next: entry.next,
                 key_start,
                 key_end: before.end,
                 trailer: entry.trailer,
                 value: entry.value,
             });
-            offset = entry.value.end;
+            position = entry.next;
         }
-        if offset == self.offset { Ok(true) } else { Err(UNMET) }
+        if position == self.position { Ok(true) } else { Err(UNMET) }
     }
 
-    fn load_restart(&mut self, restart: usize) -> Result<(), Malformed> {
+    fn load_anchor(&mut self, anchor: usize) -> Result<(), Malformed> {
         self.valid = false;
         self.key.clear();
-        let Some(block) = self.block.as_ref().filter(|block| block.restarts() > 0) else { return Ok(()) };
-        let offset = block.restart_offset(restart)?;
-        self.load(offset)
+        let Some(block) = self.block.as_ref().filter(|block| block.anchors() > 0) else { return Ok(()) };
+        let position = block.anchor(anchor)?;
+        self.load(position)
     }
 
-    /// Stands on the entry at `offset`, which follows the current one or is a restart point.
+    /// Stands on the entry at `position`, which follows the current one or is an anchor.
     #[inline]
-    fn load(&mut self, offset: usize) -> Result<(), Malformed> {
+    fn load(&mut self, position: Position) -> Result<(), Malformed> {
         self.valid = false;
         let Some(block) = &self.block else { return Ok(()) };
-        if offset >= block.end() {
+        if position.key >= block.end() {
             return Ok(());
         }
-        let entry = block.entry_at(offset)?;
+        let entry = block.entry_at(position)?;
         if entry.shared > self.key.len() {
             return Err(SHARED);
         }
         self.key.truncate(entry.shared);
         self.key.extend_from_slice(entry.suffix);
-        self.offset = offset;
+        self.position = position;
+        self.next = entry.next;
         self.trailer = entry.trailer;
         self.value = entry.value;
         self.valid = true;

@@ -27,11 +27,11 @@ impl Separators {
     ) -> Result<Self, Malformed> {
         let mut keys = Vec::new();
         let (mut ends, mut trailers): (Vec<u32>, Vec<Trailer>) = (Vec::new(), Vec::new());
-        let mut offset = 0;
+        let mut position = block.start();
         let mut last_start = 0;
-        while offset < block.end() {
-            let entry = block.entry_at(offset)?;
-            offset = entry.value.end;
+        while position.key < block.end() {
+            let entry = block.entry_at(position)?;
+            position = entry.next;
             let last = keys.get(last_start..).unwrap_or_default();
             let rises =
                 trailers.last().is_none_or(|&trailer| key::compare(last, trailer, entry.suffix, entry.trailer).is_lt());
@@ -44,7 +44,7 @@ impl Separators {
             trailers.push(entry.trailer);
             value(block.value(entry.value))?;
         }
-        if ends.len() != block.entries() as usize {
+        if ends.len() != block.entries() {
             return Err(Malformed("an index does not have the number of entries it states"));
         }
         let mut parsed = Self {

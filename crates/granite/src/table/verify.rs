@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Malformed;
-use super::block::{BUCKET_COLLISION, Block};
+use super::block::Block;
 use super::block_cursor::BlockCursor;
 use super::filter::{Filter, KeyHash};
 use super::format::{BlockHandle, BlockKind};
@@ -164,7 +164,7 @@ impl Walk {
         if entries == 0 || entries != block.entries() {
             return Err(Malformed("a data block does not have the number of entries it states"));
         }
-        verify_restarts(block)?;
+        verify_anchors(block)?;
         let (key, trailer) = separator;
         if self.last.as_ref().is_none_or(|(last, at)| key::compare(last, *at, key, trailer).is_gt()) {
             return Err(Malformed("a data block goes beyond its separator"));
@@ -210,21 +210,28 @@ impl Walk {
     }
 }
 
-/// Every restart point is an entry's beginning, in rising order, the first entry's first.
-fn verify_restarts(block: &Block) -> Result<(), Malformed> {
+/// Every anchor is an entry, in rising order, the first entry's first; and the values fill their place.
+fn verify_anchors(block: &Block) -> Result<(), Malformed> {
     const WRONG: Malformed = Malformed("the restart points of a data block are not at entries");
-    let mut offset = 0;
-    for at in 0..block.restarts() {
-        let restart = block.restart_offset(at)?;
-        while offset < restart {
-            offset = block.entry_at(offset)?.value.end;
+    let mut position = block.start();
+    for at in 0..block.anchors() {
+        let anchor = block.anchor(at)?;
+        while position.key < anchor.key {
+            position = block.entry_at(position)?.next;
         }
-        if offset != restart || (at == 0 && restart != 0) || block.entry_at(restart)?.shared != 0 {
+        let entry = block.entry_at(anchor)?;
+        if position != anchor || (at == 0 && anchor != block.start()) || entry.shared != 0 {
             return Err(WRONG);
         }
         // The same place twice would be no rise.
-        offset = block.entry_at(offset)?.value.end;
+        position = entry.next;
     }
-    debug_assert!(block.buckets() == 0 || block.restarts() <= usize::from(BUCKET_COLLISION));
-    Ok(())
+    while position.key < block.end() {
+        position = block.entry_at(position)?.next;
+    }
+    if position.value == block.values_end() {
+        Ok(())
+    } else {
+        Err(Malformed("the values of a data block do not reach to its keys"))
+    }
 }

@@ -6,13 +6,14 @@ use crate::table::{block_builder, fuzzing};
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_decoder_panic(mut bytes: Vec<u8>, entries in 0u32..4, restarts in 0u32..4, buckets in 0u16..4) {
+    fn no_bytes_make_a_decoder_panic(mut bytes: Vec<u8>, entries in 0u32..4, keys_at in 0u32..40, restarts in 0u32..4, buckets in 0u16..4) {
         fuzzing::decode_block(&bytes);
         fuzzing::decode_footer(&bytes);
         // A tail that fits opens the way to the entries.
         for width in [0u16, 1, 32] {
             let len = bytes.len();
             bytes.extend_from_slice(&entries.to_le_bytes());
+            bytes.extend_from_slice(&keys_at.to_le_bytes());
             bytes.extend_from_slice(&restarts.to_le_bytes());
             bytes.extend_from_slice(&buckets.to_le_bytes());
             bytes.extend_from_slice(&width.to_le_bytes());

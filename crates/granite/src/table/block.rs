@@ -229,20 +229,41 @@ impl Block {
         hash: KeyHash,
         target: Trailer,
     ) -> Result<Option<(Trailer, ValueRange)>, Malformed> {
-        let anchor = match self.bucket(hash) {
-            Some(BUCKET_EMPTY) => return Ok(None),
-            Some(BUCKET_COLLISION) | None if self.anchors == 0 => return Ok(None),
-            Some(BUCKET_COLLISION) | None => self.anchor_before(key, target)?,
-            Some(bucket) => usize::from(bucket) * self.bucket_step,
-        };
-        let position = self.anchor(anchor)?;
-        if self.width == 0 { self.scan_plain(position, key, target) } else { self.scan_fixed(position, key, target) }
+        if self.width == 0 {
+            let anchor = match self.bucket(hash.bucket(self.buckets)) {
+                Some(BUCKET_EMPTY) => return Ok(None),
+                Some(BUCKET_COLLISION) | None if self.anchors == 0 => return Ok(None),
+                Some(BUCKET_COLLISION) | None => self.anchor_before(key, target)?,
+                Some(bucket) => usize::from(bucket),
+            };
+            return self.scan_plain(self.anchor(anchor)?, key, target);
+        }
+        if self.buckets == 0 {
+            return match self.anchors {
+                0 => Ok(None),
+                _ => self.scan_fixed(self.anchor_before(key, target)?, 2, key, target),
+            };
+        }
+        let home = hash.bucket(self.buckets);
+        for bucket in (home..self.buckets).chain(0..home) {
+            match self.bucket(bucket) {
+                Some(BUCKET_EMPTY) | None => return Ok(None),
+                Some(number) => {
+                    let found =
+                        self.scan_fixed(usize::from(number) * self.bucket_step, self.bucket_step, key, target)?;
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
-    /// The bucket of a key, if the block has a hash index.
+    /// The number in a bucket, if the block has a hash index.
     #[inline]
-    pub(super) fn bucket(&self, hash: KeyHash) -> Option<u8> {
-        self.bytes.get(self.buckets_at + hash.bucket(self.buckets)).copied().filter(|_| self.buckets > 0)
+    fn bucket(&self, at: usize) -> Option<u8> {
+        self.bytes.get(self.buckets_at + at).copied().filter(|_| self.buckets > 0)
     }
 
     /// Searches forward from a restart point without putting keys together: it is enough to know how many leading bytes
@@ -284,17 +305,21 @@ impl Block {
         Ok(None)
     }
 
+    /// Looks for `key` among `count` entries from an anchor on, and then for the version among all of that key.
+    #[inline]
     fn scan_fixed(
         &self,
-        mut position: Position,
+        anchor: usize,
+        mut count: usize,
         key: &[u8],
         target: Trailer,
     ) -> Result<Option<(Trailer, ValueRange)>, Malformed> {
-        while position.key < self.restarts_at {
+        let mut position = self.anchor(anchor)?;
+        while position.key < self.restarts_at && count > 0 {
             let entry = self.fixed_entry(position).ok_or(ENTRY)?;
             position = entry.next;
             match entry.suffix.cmp(key) {
-                Ordering::Less => {}
+                Ordering::Less => count -= 1,
                 Ordering::Equal if entry.trailer > target => {}
                 Ordering::Equal => return Ok(Some((entry.trailer, entry.value))),
                 Ordering::Greater => return Ok(None),

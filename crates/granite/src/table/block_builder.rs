@@ -5,7 +5,7 @@ use super::filter::KeyHash;
 use crate::coding::put_varint;
 use crate::key::Trailer;
 
-/// Buckets per distinct key. At two, one lookup in three finds a collision and searches instead.
+/// Buckets per distinct key. At two, one lookup in three meets another key first.
 const BUCKETS_PER_KEY: usize = 2;
 
 /// The most that trailer, lengths and a restart point take beside key and value.
@@ -156,11 +156,22 @@ impl BlockBuilder {
         }
         let start = self.bytes.len();
         self.bytes.resize(start + usize::from(count), BUCKET_EMPTY);
+        let Some(buckets) = self.bytes.get_mut(start..) else { return 0 };
         for &Hashed { hash, first, last } in hashed {
-            let number = (first / step) as u8;
-            let number = if last / step == first / step { number } else { BUCKET_COLLISION };
-            if let Some(bucket) = self.bytes.get_mut(start + hash.bucket(usize::from(count))) {
-                *bucket = if *bucket == BUCKET_EMPTY || *bucket == number { number } else { BUCKET_COLLISION };
+            let home = hash.bucket(buckets.len());
+            if self.width == 0 {
+                let number = if last == first { first as u8 } else { BUCKET_COLLISION };
+                if let Some(bucket) = buckets.get_mut(home) {
+                    *bucket = if *bucket == BUCKET_EMPTY || *bucket == number { number } else { BUCKET_COLLISION };
+                }
+            } else {
+                let number = (first / step) as u8;
+                let (before, after) = buckets.split_at_mut(home);
+                let place = after.iter_mut().chain(before).find(|bucket| [BUCKET_EMPTY, number].contains(bucket));
+                // There are more buckets than keys.
+                if let Some(bucket) = place {
+                    *bucket = number;
+                }
             }
         }
         count

@@ -385,3 +385,20 @@ fn a_separator_is_short_and_stands_between_its_neighbours() {
         assert!(before <= &out[..] && &out[..] < after);
     }
 }
+
+#[test]
+fn blocks_of_more_entries_than_a_bucket_can_number_are_searched_right() {
+    let entries: Entries = (0..3000u32)
+        .flat_map(|number| [number, number / 100 * 100])
+        .enumerate()
+        .map(|(seq, number)| {
+            ((number.wrapping_mul(0x9e37_79b9).to_be_bytes().to_vec(), Reverse(seq as u64)), (Kind::Inline, vec![]))
+        })
+        .collect();
+    for key_layout in [KeyLayout::Plain, KeyLayout::Hash { width: 4 }] {
+        let options = TableOptions { key_layout, restart_interval: 2, block_size: 32 << 10, ..TableOptions::default() };
+        let (bytes, summary) = write(&entries, &[], &options);
+        assert!(summary.properties.entries / summary.properties.data_blocks > 2 * 254);
+        check(&entries, &open(bytes).unwrap(), &[(vec![1, 2, 3, 4], 9), (vec![0xff; 4], 9)]);
+    }
+}

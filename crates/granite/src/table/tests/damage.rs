@@ -155,3 +155,17 @@ fn a_block_that_claims_to_expand_beyond_the_limit_is_refused_before_memory_is_ta
         }
     }
 }
+
+#[test]
+fn a_blocks_checksum_holds_for_its_kind_file_and_place_alone() {
+    use super::codec::StoredCodec;
+    use super::format::BlockKind;
+    use super::frame::{Place, open, seal};
+    let place = Place { kind: BlockKind::Filter, file_id: 1, offset: 2 };
+    let read = [&b"bytes"[..], &seal(b"bytes", StoredCodec::None, 5, place)].concat();
+    assert_eq!(open(read.clone(), place).unwrap(), b"bytes");
+    for other in [Place { kind: BlockKind::Data, ..place }, Place { file_id: 2, ..place }, Place { offset: 3, ..place }]
+    {
+        assert!(open(read.clone(), other).is_err(), "{other:?}");
+    }
+}

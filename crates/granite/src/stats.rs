@@ -239,7 +239,7 @@ impl DbCore {
             gauges: vec![
                 ("memory_budget_bytes", self.options.memory_budget as u64),
                 ("memtable_bytes", memtable_bytes),
-                ("cache_bytes", cache.bytes),
+                ("cache_bytes", cache.used_bytes),
                 ("table_bytes", table_bytes),
                 ("segment_bytes", segments.iter().map(|(_, len, _)| len).sum()),
                 ("segment_live_bytes", segments.iter().map(|(_, _, live)| live).sum()),

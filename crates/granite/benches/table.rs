@@ -76,6 +76,7 @@ impl Keys {
             partition_keys: 4096,
             partition_blocks: 128,
             file_id: 1,
+            keyspace: 0,
         }
     }
 }

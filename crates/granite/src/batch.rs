@@ -145,10 +145,10 @@ impl WriteBatch {
 
     fn push_put(&mut self, keyspace: &Keyspace, key: &[u8], value: &[u8]) -> bool {
         let core = &keyspace.core;
-        let checked = core.options.check_key(key).and_then(|()| match value.len() {
+        let checked = match value.len() {
             len if len > MAX_VALUE_LEN => Err(Error::ValueTooLarge { len, max: MAX_VALUE_LEN }),
-            _ => Ok(()),
-        });
+            _ => core.options.check_key(key),
+        };
         if !self.accept(keyspace, checked, key.len() + value.len()) {
             return false;
         }

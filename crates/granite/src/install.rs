@@ -203,7 +203,7 @@ impl DbCore {
         self.check_failure()?;
         edits.push(Edit::NextFile { number: self.next_file_number() });
         edits.push(Edit::Durable { seq: self.durable() });
-        manifest.commit(edits).inspect_err(|error| {
+        manifest.commit(&edits).inspect_err(|error| {
             if !matches!(error, Error::StorageFull { .. }) {
                 self.fail(&error.to_string().into());
             }

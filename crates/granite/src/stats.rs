@@ -16,6 +16,10 @@ use crate::tree::TableHandle;
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     #[inline]
     pub(crate) fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Relaxed);
@@ -107,27 +111,26 @@ pub(crate) struct Stats {
 
 impl Stats {
     pub(crate) const fn new() -> Self {
-        const ZERO: Counter = Counter(AtomicU64::new(0));
         Self {
-            gets: ZERO,
-            scans: ZERO,
-            commits: ZERO,
-            operations: ZERO,
-            groups: ZERO,
-            log_bytes: ZERO,
-            log_syncs: ZERO,
-            separated_bytes: ZERO,
-            flushes: ZERO,
-            flush_bytes: ZERO,
-            compactions: ZERO,
-            compaction_bytes_read: ZERO,
-            compaction_bytes_written: ZERO,
-            moved_value_bytes: ZERO,
-            slowdowns: ZERO,
-            slowdown_us: ZERO,
-            stalls: ZERO,
-            stall_us: ZERO,
-            background_errors: ZERO,
+            gets: Counter::new(),
+            scans: Counter::new(),
+            commits: Counter::new(),
+            operations: Counter::new(),
+            groups: Counter::new(),
+            log_bytes: Counter::new(),
+            log_syncs: Counter::new(),
+            separated_bytes: Counter::new(),
+            flushes: Counter::new(),
+            flush_bytes: Counter::new(),
+            compactions: Counter::new(),
+            compaction_bytes_read: Counter::new(),
+            compaction_bytes_written: Counter::new(),
+            moved_value_bytes: Counter::new(),
+            slowdowns: Counter::new(),
+            slowdown_us: Counter::new(),
+            stalls: Counter::new(),
+            stall_us: Counter::new(),
+            background_errors: Counter::new(),
             commit_latency: Latency::new(),
             sync_latency: Latency::new(),
             flush_latency: Latency::new(),

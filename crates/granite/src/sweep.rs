@@ -14,10 +14,13 @@ use crate::keyspace::{Keyspace, KeyspaceCore};
 use crate::log::pointer::ValuePointer;
 use crate::tree::TableHandle;
 
+/// Tells of a key whether it is still wanted.
+type Keep = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
 /// A sweep that is going on.
 pub(crate) struct Sweep {
     bound: Seq,
-    keep: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
+    keep: Keep,
 }
 
 impl fmt::Debug for Sweep {
@@ -61,20 +64,20 @@ impl Keyspace {
     /// # Errors
     /// [`Error::StorageFull`](crate::Error::StorageFull), damage, or another failure of the disk; a part may have been dropped.
     pub fn sweep(&self, bound: Seq, keep: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Result<SweepReport> {
-        self.db.sweep(&self.core, Arc::new(Sweep { bound, keep: Box::new(keep) }))
+        self.db.sweep(&self.core, &Arc::new(Sweep { bound, keep: Box::new(keep) }))
     }
 }
 
 impl DbCore {
-    fn sweep(self: &Arc<Self>, keyspace: &Arc<KeyspaceCore>, sweep: Arc<Sweep>) -> Result<SweepReport> {
+    fn sweep(self: &Arc<Self>, keyspace: &Arc<KeyspaceCore>, sweep: &Arc<Sweep>) -> Result<SweepReport> {
         self.check_writable()?;
         // One sweep at a time, so that one rule decides over presence.
         let _one = self.sweeping.lock();
         {
             let _no_commit_under_way = self.sweep_gate.write();
-            keyspace.sweep.store(Some(Arc::clone(&sweep)));
+            keyspace.sweep.store(Some(Arc::clone(sweep)));
         }
-        let swept = self.sweep_tables(keyspace, &sweep);
+        let swept = self.sweep_tables(keyspace, sweep);
         keyspace.sweep.store(None);
         swept
     }

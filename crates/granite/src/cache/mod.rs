@@ -2,4 +2,4 @@
 
 mod block_cache;
 
-pub(crate) use block_cache::{BlockCache, BlockKey, CacheStats, CachedBlock};
+pub(crate) use block_cache::{BlockCache, BlockKey, CachedBlock};

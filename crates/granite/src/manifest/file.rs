@@ -182,7 +182,7 @@ impl ManifestFile {
     ///
     /// # Errors
     /// [`Error::StorageFull`] leaves everything as it was. After any other error nothing more is accepted.
-    pub(crate) fn commit(&mut self, edits: Vec<Edit>) -> Result<()> {
+    pub(crate) fn commit(&mut self, edits: &[Edit]) -> Result<()> {
         if let Some(cause) = &self.failed {
             return Err(Error::Poisoned { cause: Arc::clone(cause) });
         }
@@ -190,7 +190,7 @@ impl ManifestFile {
         for edit in edits.iter().cloned() {
             next.apply(edit).map_err(|what| Error::corrupt(&self.path, self.len, what))?;
         }
-        let record = encode_record(self.len, &edits);
+        let record = encode_record(self.len, edits);
         let written = self.file.write_at(self.len, &record).map_err(|error| Error::io("write", &self.path, error));
         if let Err(error) = written {
             // What was written of it is wiped, so that the next append does not stand in front of a half record.

@@ -34,9 +34,8 @@ pub use filter::FilterPolicy;
 pub(crate) use filter::{Filter, KeyHash};
 pub(crate) use index::Index;
 pub(crate) use options::{KeyLayout, TableOptions};
-pub(crate) use properties::Properties;
-pub(crate) use reader::{Found, Table};
-pub(crate) use writer::{TableSummary, TableWriter};
+pub(crate) use reader::Table;
+pub(crate) use writer::TableWriter;
 
 /// A rule of the format that some bytes break; the caller knows the file and the offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

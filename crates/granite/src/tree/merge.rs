@@ -217,11 +217,10 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
         }
         if let Some(&top) = self.heap.first()
             && let Some(source) = self.sources.get_mut(top)
+            && let Err(error) = source.next()
         {
-            if let Err(error) = source.next() {
-                self.heap.clear();
-                return Err(error);
-            }
+            self.heap.clear();
+            return Err(error);
         }
         self.settle_top();
         Ok(())
@@ -235,11 +234,10 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
         }
         if let Some(&top) = self.heap.first()
             && let Some(source) = self.sources.get_mut(top)
+            && let Err(error) = source.prev()
         {
-            if let Err(error) = source.prev() {
-                self.heap.clear();
-                return Err(error);
-            }
+            self.heap.clear();
+            return Err(error);
         }
         self.settle_top();
         Ok(())

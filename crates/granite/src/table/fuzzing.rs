@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::block_cursor::BlockCursor;
 use super::format::{FOOTER_LEN, Footer, Metaindex};
 use super::index::{Index, TopIndex};
-use super::{Block, Filter, KeyHash, Malformed, Properties, range_tombstone_block};
+use super::properties::Properties;
+use super::{Block, Filter, KeyHash, Malformed, range_tombstone_block};
 use crate::key::{Seq, Trailer};
 
 /// A file length up to which handles in fuzzed bytes may point.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 use vfs::File;
 
+use super::writer::TableSummary;
 use super::*;
 use crate::cache::BlockCache;
 use crate::cursor::Cursor;

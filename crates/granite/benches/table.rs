@@ -63,21 +63,12 @@ impl Keys {
         keys
     }
 
-    const fn options(self, codec: Codec) -> TableOptions {
-        TableOptions {
-            block_size: 16 << 10,
-            restart_interval: 16,
-            codec,
-            filter: table::FilterPolicy::Bloom { bits_per_key: 10 },
-            key_layout: match self {
-                Self::Decimal => KeyLayout::Plain,
-                Self::Hashes => KeyLayout::Hash { width: 16 },
-            },
-            partition_keys: 4096,
-            partition_blocks: 128,
-            file_id: 1,
-            keyspace: 0,
-        }
+    fn options(self, codec: Codec) -> TableOptions {
+        let key_layout = match self {
+            Self::Decimal => KeyLayout::Plain,
+            Self::Hashes => KeyLayout::Hash { width: 16 },
+        };
+        TableOptions { codec, key_layout, ..TableOptions::default() }
     }
 }
 

@@ -94,6 +94,15 @@ impl Build {
     }
 }
 
+/// Processes that ran or waited for the disk, on average over the last minute.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub fn load_average() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+    text.split(' ').next().and_then(|first| first.parse().ok()).context("/proc/loadavg holds no number")
+}
+
 /// The type and options of the mount that holds `dir`: the one with the longest matching mount point, and the last of those.
 fn mount_of(mountinfo: &str, dir: &Path) -> Option<(String, String)> {
     let mut best: Option<(usize, String, String)> = None;

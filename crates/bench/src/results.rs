@@ -75,6 +75,8 @@ pub struct RunResult {
     pub repeat: u32,
     /// The run's parameters.
     pub parameters: Parameters,
+    /// The machine's load average over the minute before; a high one means that something else ran.
+    pub load_average: f64,
     /// Syncs per operation that a trace of system calls showed, in a short run of its own; null if none was made.
     pub traced_syncs_per_operation: Option<f64>,
     /// What came of it.
@@ -222,6 +224,7 @@ pub(crate) mod tests {
                 memory_bytes: None,
                 seed: 1,
             },
+            load_average: 0.5,
             traced_syncs_per_operation: None,
             outcome: Outcome::Measured(Box::new(Measurement {
                 operations: 10_000,

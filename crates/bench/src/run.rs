@@ -13,7 +13,7 @@ use wildmatch::WildMatch;
 
 use crate::cell::{Request, Stage};
 use crate::engine::{Durability, EngineSpec, Role};
-use crate::machine::{Build, Machine};
+use crate::machine::{self, Build, Machine};
 use crate::measure::Measurement;
 use crate::results::{EngineInfo, Outcome, Run, RunResult, SCHEMA_VERSION};
 use crate::syncs::{self, TRACED_CALLS};
@@ -82,6 +82,7 @@ pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Res
                 // The first place moves on from repeat to repeat.
                 let place = (turn + repeat as usize) % field.len();
                 let contestant = field[place];
+                let load_average = machine::load_average()?;
                 let outcome = measure(benchmark, contestant, plan, repeat)?;
                 report_progress(benchmark, &contestant.name, repeat, &outcome);
                 failures += u64::from(matches!(outcome, Outcome::Failed(_)));
@@ -100,6 +101,7 @@ pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Res
                     },
                     repeat,
                     parameters: parameters_of(plan, repeat),
+                    load_average,
                     traced_syncs_per_operation: traced[place],
                     outcome,
                 };

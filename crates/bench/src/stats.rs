@@ -4,6 +4,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 const RESAMPLES: usize = 2000;
+/// Of fewer repeats, resamples say nothing about the spread.
+const REPEATS_MIN: usize = 3;
 /// Fixed, so that one set of results always gives one report.
 const SEED: u64 = 0x6772_616e;
 
@@ -30,7 +32,7 @@ pub fn coefficient_of_variation(values: &[f64]) -> Option<f64> {
     Some(variance.sqrt() / mean)
 }
 
-/// A ratio of medians with the interval that holds 95 % of its resamples.
+/// A ratio of medians with the interval that holds 95 % of its resamples: all numbers, if there are too few repeats for one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ratio {
     /// Ratio of the medians.
@@ -56,6 +58,10 @@ pub fn ratio(above: &[f64], below: &[f64], pairing: Pairing) -> Option<Ratio> {
     if above.is_empty() || below.is_empty() {
         return None;
     }
+    let value = median(above) / median(below);
+    if above.len().min(below.len()) < REPEATS_MIN {
+        return Some(Ratio { value, low: 0.0, high: f64::INFINITY });
+    }
     let paired = pairing == Pairing::Paired && above.len() == below.len();
     let mut rng = StdRng::seed_from_u64(SEED);
     let mut ratios: Vec<f64> = (0..RESAMPLES)
@@ -72,7 +78,7 @@ pub fn ratio(above: &[f64], below: &[f64], pairing: Pairing) -> Option<Ratio> {
         .collect();
     ratios.sort_by(f64::total_cmp);
     let at = |share: f64| ratios[((RESAMPLES - 1) as f64 * share).round() as usize];
-    Some(Ratio { value: median(above) / median(below), low: at(0.025), high: at(0.975) })
+    Some(Ratio { value, low: at(0.025), high: at(0.975) })
 }
 
 #[cfg(test)]
@@ -97,5 +103,7 @@ mod tests {
         let independent = ratio(&above, &below, Pairing::Independent).expect("not empty");
         assert!(independent.low < 1.5 && independent.high > 1.5, "{independent:?}");
         assert_eq!(ratio(&[], &below, Pairing::Paired), None);
+        let few = ratio(&above[..2], &below[..2], Pairing::Paired).expect("not empty");
+        assert!(few.low == 0.0 && few.high.is_infinite(), "two repeats have no interval: {few:?}");
     }
 }

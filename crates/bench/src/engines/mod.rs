@@ -1,9 +1,11 @@
-//! The engines that need nothing from outside this workspace: the floors and the machine. Peers live in a workspace of their own.
+//! The engines of this workspace: granite, the floors and the machine. Peers live in a workspace of their own.
 
 mod floor;
+mod granite;
 mod no_database;
 
 pub use floor::floors;
+pub use granite::granite;
 pub use no_database::{NoDatabase, machine};
 
 use crate::engine::EngineSpec;
@@ -13,5 +15,6 @@ use crate::engine::EngineSpec;
 pub fn own() -> Vec<EngineSpec> {
     let mut all = vec![machine()];
     all.extend(floors());
+    all.push(granite());
     all
 }

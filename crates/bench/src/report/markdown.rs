@@ -19,8 +19,18 @@ enum Better {
 }
 
 /// Extra figures that describe the run and are not compared.
-const DESCRIPTIVE: [&str; 5] =
-    ["background_puts_per_s", "program_private_bytes", "cold_read_ms", "written_bytes", "write_amplification_fill"];
+const DESCRIPTIVE: [&str; 7] = [
+    "background_puts_per_s",
+    "cold_read_ms",
+    "idle_anonymous_bytes",
+    "idle_shared_bytes",
+    "program_private_bytes",
+    "write_amplification_fill",
+    "written_bytes",
+];
+
+/// The benchmarks themselves keep the load average below this on a machine that does nothing else: most wait for the disk or use one core.
+const LOAD_AVERAGE_MAX: f64 = 3.0;
 
 /// Renders results that one run or several wrote.
 #[must_use]
@@ -96,6 +106,11 @@ fn head(text: &mut String, results: &[RunResult]) {
         build.commit,
         if build.modified { " with changes" } else { "" },
     );
+    let load = results.iter().map(|result| result.load_average).fold(0.0, f64::max);
+    if load > LOAD_AVERAGE_MAX {
+        let _ =
+            writeln!(text, "- **The machine was busy** (load average up to {load:.1}): times are not to be relied on");
+    }
     let runs: BTreeSet<String> = results.iter().map(|result| result.run.arguments.join(" ")).collect();
     for arguments in runs {
         let _ = writeln!(text, "- Command: `bench {arguments}`");
@@ -221,9 +236,13 @@ fn compare(
     let append = best(all, |series| series.engine().starts_with("floor-append"), better, figure);
     let overwrite = best(all, |series| series.engine() == "floor-overwrite", better, figure);
     let against = |other: Option<&Series<'_>>| {
-        other
-            .and_then(|other| paired_ratio(subject, other, figure))
-            .map_or("-".to_owned(), |ratio| format!("{:.2} [{:.2}, {:.2}]", ratio.value, ratio.low, ratio.high))
+        other.and_then(|other| paired_ratio(subject, other, figure)).map_or("-".to_owned(), |ratio| {
+            match (ratio.value.is_finite(), ratio.high.is_finite()) {
+                (true, true) => format!("{:.2} [{:.2}, {:.2}]", ratio.value, ratio.low, ratio.high),
+                (true, false) => format!("{:.2}", ratio.value),
+                (false, _) => "-".to_owned(),
+            }
+        })
     };
     vec![
         benchmark.to_owned(),

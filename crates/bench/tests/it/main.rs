@@ -1,0 +1,75 @@
+//! The program as a user runs it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn bench(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bench")).current_dir(dir).args(arguments).output().expect("the program starts")
+}
+
+fn text(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+const SHORT: [&str; 9] = ["--ops", "20", "--repeats", "1", "--scale", "0.001", "--warmup-ops", "2", "--seconds"];
+
+/// Runs `benchmarks` on `engines` and returns what was printed.
+fn run(dir: &Path, benchmarks: &[&str], engines: &str, out: &str) -> String {
+    let mut arguments = vec!["run"];
+    arguments.extend(benchmarks);
+    arguments.extend(["--engines", engines, "--dir", "data", "--out", out]);
+    arguments.extend(SHORT);
+    arguments.push("0.05");
+    let output = bench(dir, &arguments);
+    assert!(output.status.success(), "{}", text(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn a_run_prints_a_table_leaves_valid_results_and_cleans_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = run(dir.path(), &["machine/memcpy", "durable-put/1"], "machine,floor-*", "out");
+    assert!(table.contains("| durable-put/1 | floor-append |"), "{table}");
+    assert!(table.contains("| machine/memcpy | machine |"), "{table}");
+
+    let report = bench(dir.path(), &["report", "out"]);
+    assert_eq!(String::from_utf8_lossy(&report.stdout), table, "the report differs from what the run printed");
+    let csv = bench(dir.path(), &["csv", "out"]);
+    assert_eq!(String::from_utf8_lossy(&csv.stdout).lines().count(), 5, "{}", text(&csv));
+    let left = std::fs::read_dir(dir.path().join("data")).expect("exists").count();
+    assert_eq!(left, 0, "a database was left behind");
+}
+
+#[test]
+fn results_are_not_mixed_with_those_of_another_run() {
+    let dir = tempfile::tempdir().expect("a directory");
+    run(dir.path(), &["machine/memcpy"], "machine", "out");
+    let again = bench(dir.path(), &["run", "machine/memcpy", "--out", "out", "--ops", "1", "--repeats", "1"]);
+    assert!(!again.status.success() && text(&again).contains("--replace"), "{}", text(&again));
+}
+
+#[test]
+fn what_matches_nothing_is_an_error_that_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (arguments, word) in [
+        (["run", "nothing/here", "--engines", "machine"], "no benchmark matches"),
+        (["run", "machine/memcpy", "--engines", "nobody"], "no engine matches"),
+        (["run", "machine/memcpy", "--repeats", "0"], "must be positive"),
+    ] {
+        let output = bench(dir.path(), &arguments);
+        assert!(!output.status.success() && text(&output).contains(word), "{}", text(&output));
+    }
+    let output = bench(dir.path(), &["report", "absent"]);
+    assert!(!output.status.success() && text(&output).contains("cannot read absent"), "{}", text(&output));
+}
+
+#[test]
+fn the_list_names_benchmarks_and_engines() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let list = text(&bench(dir.path(), &["--list"]));
+    for name in
+        ["client/b256/w16", "client-present/95/b256", "db_bench/readmissing", "ycsb/f", "idle/1m", "floor-append"]
+    {
+        assert!(list.contains(name), "{name} is not in {list}");
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::Direction;
-use crate::engines::{floors, machine};
+use crate::engines::{floors, granite, machine};
 use crate::measure::{Work, drive};
 
 /// A map in memory: the simplest engine that answers right.
@@ -121,6 +121,17 @@ fn every_benchmark_measures_an_engine_that_answers_right() {
         let done = outcome.unwrap_or_else(|error| panic!("{name}: {error:#}"));
         assert!(done.operations > 0 && done.latency.samples > 0 && done.elapsed_ns > 0, "{name}: {done:?}");
         assert!(done.user_bytes > 0 && !done.truncated, "{name}: {done:?}");
+    }
+}
+
+#[test]
+fn granite_answers_right_under_every_benchmark_and_counts_its_syncs() {
+    for (name, outcome) in run_all(&granite()) {
+        let done = outcome.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let syncs = done.cost.syncs.expect("granite counts its syncs");
+        if name == "durable-put/1" {
+            assert!(syncs >= done.operations, "{syncs} syncs for {} commits of one writer", done.operations);
+        }
     }
 }
 

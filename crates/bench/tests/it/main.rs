@@ -41,6 +41,17 @@ fn a_run_prints_a_table_leaves_valid_results_and_cleans_up() {
 }
 
 #[test]
+fn what_a_kill_and_a_new_process_leave_is_measured() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = run(dir.path(), &["reopen/", "idle/"], "granite", "out");
+    for figure in ["open_to_cold_read_ratio", "idle_private_bytes"] {
+        assert!(table.contains(figure), "no {figure} in {table}");
+    }
+    let gate = bench(dir.path(), &["gate", "out", "out"]);
+    assert!(gate.status.success() && text(&gate).contains("3 series compared, 0 regressions"), "{}", text(&gate));
+}
+
+#[test]
 fn results_are_not_mixed_with_those_of_another_run() {
     let dir = tempfile::tempdir().expect("a directory");
     run(dir.path(), &["machine/memcpy"], "machine", "out");

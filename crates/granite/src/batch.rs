@@ -216,50 +216,79 @@ impl WriteBatch {
         self.body.meta.get(conditional.key.clone()).unwrap_or_default()
     }
 
-    /// Takes the conditional operations at the given positions (rising) out of the batch: their keys are present.
-    pub(crate) fn remove_conditionals(&mut self, present: &[usize]) {
+    /// Takes the conditional operations at the given positions (rising) out of the batch, because their keys are present.
+    /// Returns the batch as it was, if anything was taken out.
+    pub(crate) fn take_out(&mut self, present: &[usize]) -> Option<Whole> {
         if present.is_empty() {
-            return;
+            return None;
         }
         let gone = |select: fn(&Conditional) -> &Range<usize>| -> Vec<Range<usize>> {
             present.iter().filter_map(|&index| self.conditionals.get(index)).map(|one| select(one).clone()).collect()
         };
-        let (meta_gone, data_gone) = (gone(|one| &one.meta), gone(|one| &one.data));
-        cut(&mut self.body.meta, &meta_gone);
-        cut(&mut self.body.data, &data_gone);
-        self.body.op_count -= u32::try_from(present.len()).unwrap_or(u32::MAX);
+        let body = RecordBody {
+            meta: without(&self.body.meta, &gone(|one| &one.meta)),
+            data: without(&self.body.data, &gone(|one| &one.data)),
+            op_count: self.body.op_count - u32::try_from(present.len()).unwrap_or(u32::MAX),
+        };
         let (mut meta_shift, mut data_shift, mut op_shift) = (0, 0, 0);
-        let mut index = 0;
-        self.conditionals.retain_mut(|one| {
-            let here = index;
-            index += 1;
-            if present.binary_search(&here).is_ok() {
+        let mut conditionals = Vec::with_capacity(self.conditionals.len() - present.len());
+        for (index, one) in self.conditionals.iter().enumerate() {
+            if present.binary_search(&index).is_ok() {
                 meta_shift += one.meta.len();
                 data_shift += one.data.len();
                 op_shift += 1;
-                return false;
+                continue;
             }
-            one.key = one.key.start - meta_shift..one.key.end - meta_shift;
-            one.meta = one.meta.start - meta_shift..one.meta.end - meta_shift;
-            one.data = one.data.start - data_shift..one.data.end - data_shift;
-            one.op -= op_shift;
-            true
-        });
+            conditionals.push(Conditional {
+                keyspace: Arc::clone(&one.keyspace),
+                key: one.key.start - meta_shift..one.key.end - meta_shift,
+                meta: one.meta.start - meta_shift..one.meta.end - meta_shift,
+                data: one.data.start - data_shift..one.data.end - data_shift,
+                call: one.call,
+                op: one.op - op_shift,
+            });
+        }
+        Some(Whole {
+            body: std::mem::replace(&mut self.body, body),
+            conditionals: std::mem::replace(&mut self.conditionals, conditionals),
+            taken_out: present.to_vec(),
+        })
+    }
+
+    /// Undoes [`WriteBatch::take_out`].
+    pub(crate) fn put_back(&mut self, whole: Whole) {
+        self.body = whole.body;
+        self.conditionals = whole.conditionals;
     }
 }
 
-/// Removes the given ranges, rising and disjoint, from `bytes`.
-fn cut(bytes: &mut Vec<u8>, ranges: &[Range<usize>]) {
-    let mut kept = 0;
+/// A batch before operations were taken out of it.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) body: RecordBody,
+    pub(crate) conditionals: Vec<Conditional>,
+    /// Positions of conditionals.
+    taken_out: Vec<usize>,
+}
+
+impl Whole {
+    /// The conditionals that were taken out because their keys were present.
+    pub(crate) fn taken_out(&self) -> impl Iterator<Item = &Conditional> {
+        self.taken_out.iter().filter_map(|&index| self.conditionals.get(index))
+    }
+}
+
+/// What is left of `bytes` without the given ranges, rising and disjoint.
+fn without(bytes: &[u8], ranges: &[Range<usize>]) -> Vec<u8> {
+    let gone: usize = ranges.iter().map(Range::len).sum();
+    let mut kept = Vec::with_capacity(bytes.len().saturating_sub(gone));
     let mut from = 0;
     for range in ranges {
-        bytes.copy_within(from..range.start, kept);
-        kept += range.start - from;
+        kept.extend_from_slice(bytes.get(from..range.start).unwrap_or_default());
         from = range.end;
     }
-    let len = bytes.len();
-    bytes.copy_within(from..len, kept);
-    bytes.truncate(kept + len - from);
+    kept.extend_from_slice(bytes.get(from..).unwrap_or_default());
+    kept
 }
 
 #[cfg(test)]
@@ -267,11 +296,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cutting_keeps_everything_else_in_order() {
-        let mut bytes: Vec<u8> = (0..10).collect();
-        cut(&mut bytes, &[0..2, 4..5, 9..10]);
-        assert_eq!(bytes, [2, 3, 5, 6, 7, 8]);
-        cut(&mut bytes, &[]);
-        assert_eq!(bytes, [2, 3, 5, 6, 7, 8]);
+    fn taking_ranges_out_keeps_everything_else_in_order() {
+        let bytes: Vec<u8> = (0..10).collect();
+        assert_eq!(without(&bytes, &[0..2, 4..5, 9..10]), [2, 3, 5, 6, 7, 8]);
+        assert_eq!(without(&bytes, &[]), bytes);
     }
 }

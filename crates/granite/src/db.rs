@@ -27,6 +27,8 @@ use crate::tree::{TableContext, Version};
 
 /// Longest name of a keyspace in bytes.
 const KEYSPACE_NAME_MAX: usize = 255;
+/// Log segments without separated values are about as long as the write buffers, but not shorter than this, in bytes.
+const PLAIN_SEGMENT_LEN_MIN: u64 = 1 << 20;
 
 /// The log, and what it still has to keep.
 #[derive(Debug)]
@@ -72,7 +74,36 @@ pub(crate) struct DbCore {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) stats: Stats,
     pub(crate) recovery: OnceLock<Recovery>,
-    _lock: Box<dyn Lock>,
+    /// Let go of when the database is closed.
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+/// What users hold: when the last of them is dropped, the database is closed, whatever its own threads are doing.
+#[derive(Debug)]
+pub(crate) struct UserHandle {
+    core: Arc<DbCore>,
+}
+
+impl UserHandle {
+    pub(crate) fn new(core: Arc<DbCore>) -> Arc<Self> {
+        Arc::new(Self { core })
+    }
+}
+
+impl std::ops::Deref for UserHandle {
+    type Target = Arc<DbCore>;
+
+    fn deref(&self) -> &Arc<DbCore> {
+        &self.core
+    }
+}
+
+impl Drop for UserHandle {
+    fn drop(&mut self) {
+        if let Err(error) = self.core.close() {
+            tracing::error!(%error, "the database could not be synced when it was closed");
+        }
+    }
 }
 
 impl std::fmt::Debug for DbCore {
@@ -98,7 +129,8 @@ impl DbCore {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         static IDS: AtomicU64 = AtomicU64::new(1);
         let recycler = Arc::new(Recycler::default());
-        let writer = LogWriter::new(&parts.segments, &recycler, parts.options.segment_len);
+        let plain_segment_len = (parts.options.write_buffer_len() as u64 * 2).max(PLAIN_SEGMENT_LEN_MIN);
+        let writer = LogWriter::new(&parts.segments, &recycler, parts.options.segment_len, plain_segment_len);
         let last = parts.next_seq.get().saturating_sub(1);
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
@@ -123,7 +155,7 @@ impl DbCore {
             closed: AtomicBool::new(false),
             stats: Stats::new(),
             recovery: OnceLock::new(),
-            _lock: parts.lock,
+            lock: Mutex::new(Some(parts.lock)),
         })
     }
 
@@ -188,23 +220,18 @@ impl DbCore {
             return Ok(());
         }
         self.scheduler.shut_down();
-        if self.read_only || self.check_failure().is_err() {
-            return Ok(());
+        let mut synced = Ok(());
+        if !self.read_only && self.check_failure().is_ok() {
+            let mut log = self.log.lock();
+            if self.durable().plus(1) < log.next_seq {
+                synced = self.sync_log(&mut log);
+            }
         }
-        let mut log = self.log.lock();
-        let synced = if self.durable().plus(1) < log.next_seq { self.sync_log(&mut log) } else { Ok(()) };
         for path in self.recycler.drain() {
             crate::log::segment::remove_obsolete(&*self.context.vfs, &path);
         }
+        drop(self.lock.lock().take());
         synced
-    }
-}
-
-impl Drop for DbCore {
-    fn drop(&mut self) {
-        if let Err(error) = self.close() {
-            tracing::error!(%error, "the database could not be synced when it was closed");
-        }
     }
 }
 
@@ -223,7 +250,7 @@ impl Drop for DbCore {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Db {
-    pub(crate) core: Arc<DbCore>,
+    pub(crate) core: Arc<UserHandle>,
 }
 
 impl Db {
@@ -233,7 +260,7 @@ impl Db {
     /// [`Error::Locked`], [`Error::NotADatabase`], [`Error::NewerFormat`], [`Error::Corrupt`], [`Error::InvalidOption`], or an error of the disk.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let core = crate::open::open(path.as_ref(), options, OpenMode::ReadWrite)?;
-        Ok(Self { core })
+        Ok(Self { core: UserHandle::new(core) })
     }
 
     /// Opens the database for reading, beside any number of other readers. Nothing on disk is changed. What the log holds beyond the tables is
@@ -243,7 +270,7 @@ impl Db {
     /// As for [`Db::open`]; [`Error::Locked`] while a process has it open for writing.
     pub fn open_read_only(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let core = crate::open::open(path.as_ref(), options, OpenMode::ReadOnly)?;
-        Ok(Self { core })
+        Ok(Self { core: UserHandle::new(core) })
     }
 
     /// The keyspace `name`, created with `options` if there is none. The options of an existing one stay as they are.
@@ -306,13 +333,7 @@ impl Db {
         let keyspace = self.existing_keyspace(name)?;
         let _flushing = keyspace.core.flushing.lock();
         let _compacting = keyspace.core.compacting.lock();
-        self.core.install_drop(&keyspace.core)?;
-        self.core.keyspaces.rcu(|keyspaces| {
-            let mut next = KeyspaceMap::clone(keyspaces);
-            next.remove(&keyspace.core.id);
-            next
-        });
-        Ok(())
+        self.core.install_drop(&keyspace.core)
     }
 
     /// Commits a batch.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use crate::compaction::values::MovedSegments;
-use crate::db::{DbCore, LogState};
+use crate::db::{DbCore, KeyspaceMap, LogState};
 use crate::error::{Error, Result};
 use crate::key::Seq;
 use crate::keyspace::KeyspaceCore;
@@ -181,6 +181,10 @@ impl DbCore {
         edits.extend(unused.iter().map(|&number| Edit::RemoveSegment { number }));
         self.commit_manifest(&mut manifest, edits)?;
         keyspace.mark_dropped();
+        // Still under the manifest's lock: nobody may create a keyspace from an older map meanwhile.
+        let mut keyspaces = KeyspaceMap::clone(&self.keyspaces.load());
+        keyspaces.remove(&keyspace.id);
+        self.keyspaces.store(Arc::new(keyspaces));
         let view = keyspace.view_full();
         drop(manifest);
         for number in unused {

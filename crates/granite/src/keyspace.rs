@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use crate::batch::WriteBatch;
-use crate::db::DbCore;
+use crate::db::UserHandle;
 use crate::error::Result;
 use crate::iter::{Iter, owned_bounds};
 use crate::key::{Kind, Seq};
@@ -110,7 +110,7 @@ impl KeyspaceCore {
 #[derive(Clone)]
 pub struct Keyspace {
     pub(crate) core: Arc<KeyspaceCore>,
-    pub(crate) db: Arc<DbCore>,
+    pub(crate) db: Arc<UserHandle>,
 }
 
 impl std::fmt::Debug for Keyspace {

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Pending;
-use crate::batch::WriteBatch;
+use crate::batch::{Conditional, Whole, WriteBatch};
 use crate::db::DbCore;
 use crate::error::Result;
 use crate::key::{Kind, Seq, Trailer};
 use crate::keyspace::KeyspaceCore;
-use crate::log::format::{Action, OpReader};
+use crate::log::format::{Action, Op, OpReader};
+use crate::log::writer::RecordBody;
 use crate::sweep::Sweep;
 
 /// What was found out before a batch queued up.
@@ -25,6 +26,8 @@ pub(crate) struct Checked {
     at: Seq,
     /// For each `put_if_absent`.
     pub(crate) was_absent: Vec<bool>,
+    /// The batch before operations were taken out of it because their keys were present.
+    whole: Option<Whole>,
 }
 
 /// Hashes keys with XXH3, which is quick on short ones. Collisions only cost time: keys are compared.
@@ -60,6 +63,29 @@ impl<'a> Effects<'a> {
         deleted.then_some(false)
     }
 
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.ranges.is_empty()
+    }
+
+    /// Notes what the operations of a batch leave behind for the batches after it.
+    fn note(&mut self, meta: &'a [u8]) {
+        for op in OpReader::new(meta) {
+            self.note_op(&op);
+        }
+    }
+
+    fn note_op(&mut self, op: &Op<'a>) {
+        match op.action {
+            Action::Put(_) | Action::PutSeparated { .. } => {
+                self.keys.insert((op.keyspace, op.key), true);
+            }
+            Action::Delete => {
+                self.keys.insert((op.keyspace, op.key), false);
+            }
+            Action::DeleteRange { end } => self.delete_range(op.keyspace, op.key, end),
+        }
+    }
+
     fn delete_range(&mut self, keyspace: u32, start: &'a [u8], end: &'a [u8]) {
         for ((of, key), present) in &mut self.keys {
             *present &= *of != keyspace || *key < start || *key >= end;
@@ -80,8 +106,9 @@ impl DbCore {
             return Ok(Checked::default());
         }
         let sweeps = sweeps_of(batch);
-        let views: Vec<_> = batch.keyspaces.iter().map(|keyspace| keyspace.view_full()).collect();
+        // The sequence before the views: they hold everything up to it, and what is newer is looked at again by the leader.
         let at = self.visible();
+        let views: Vec<_> = batch.keyspaces.iter().map(|keyspace| keyspace.view_full()).collect();
         let mut present_in_db = Vec::with_capacity(batch.conditionals.len());
         for conditional in &batch.conditionals {
             let place = place_of(batch, &conditional.keyspace);
@@ -93,10 +120,10 @@ impl DbCore {
             };
             present_in_db.push(found.unwrap_or(false));
         }
-        let present = decide(batch, |index, _, _| present_in_db.get(index).copied().unwrap_or(false));
-        let was_absent = absent_after(batch, &present, vec![true; batch.calls]);
-        batch.remove_conditionals(&present);
-        Ok(Checked { at, was_absent })
+        let present = decide(&batch.body, &batch.conditionals, &present_in_db);
+        let was_absent = absent_after(batch, &present);
+        let whole = batch.take_out(&present);
+        Ok(Checked { at, was_absent, whole })
     }
 
     /// Looks at what was committed since the batches of a group were checked, and at what the group itself does.
@@ -107,60 +134,103 @@ impl DbCore {
         // The group before may still be on its way into the memtables.
         drop(self.apply.lock());
         let now = self.visible();
-        let mut removals: Vec<Vec<usize>> = Vec::with_capacity(items.len());
+        let several = items.len() > 1;
+        let mut decided: Vec<Option<Decision>> = Vec::with_capacity(items.len());
         let mut effects = Effects::default();
-        let group = items.len() > 1;
         for item in &*items {
-            let mut present = Vec::new();
-            if item.batch.calls > 0 {
-                let sweeps = sweeps_of(&item.batch);
-                if item.checked.at < now || !effects.keys.is_empty() || !effects.ranges.is_empty() {
-                    let newer = self.present_since(&item.batch, item.checked.at, &sweeps)?;
-                    present = decide(&item.batch, |index, keyspace, key| {
-                        let in_group = effects.presence(keyspace, key);
-                        in_group.unwrap_or_else(|| newer.get(index).copied().unwrap_or(false))
-                    });
-                }
+            let Pending { batch, checked, .. } = item;
+            let unchanged = checked.at == now && effects.is_empty();
+            let decision =
+                (batch.calls > 0 && !unchanged).then(|| self.decide_again(batch, checked, &effects)).transpose()?;
+            let decision = decision.flatten();
+            if several {
+                // A key that a conditional found present is present either way.
+                let body = match (&decision, &checked.whole) {
+                    (Some(Decision { from_whole: true, .. }), Some(whole)) => &whole.body,
+                    _ => &batch.body,
+                };
+                effects.note(&body.meta);
             }
-            if group {
-                note_effects(&item.batch, &mut effects);
-            }
-            removals.push(present);
+            decided.push(decision);
         }
-        for (item, present) in items.iter_mut().zip(removals) {
-            let was_absent = std::mem::take(&mut item.checked.was_absent);
-            item.checked.was_absent = absent_after(&item.batch, &present, was_absent);
-            item.batch.remove_conditionals(&present);
+        for (item, decision) in items.iter_mut().zip(decided) {
+            let Some(Decision { from_whole, present }) = decision else { continue };
+            let Pending { batch, checked, .. } = item;
+            if from_whole && let Some(whole) = checked.whole.take() {
+                batch.put_back(whole);
+                checked.was_absent = vec![true; batch.calls];
+            }
+            for (absent, still) in checked.was_absent.iter_mut().zip(absent_after(batch, &present)) {
+                *absent &= still;
+            }
+            batch.take_out(&present);
         }
         Ok(())
     }
 
-    /// For each conditional: whether its key, absent at `at`, is present now.
-    fn present_since(&self, batch: &WriteBatch, at: Seq, sweeps: &[Option<Arc<Sweep>>]) -> Result<Vec<bool>> {
+    /// What has changed for a batch since it was checked, `None` if nothing has.
+    fn decide_again(&self, batch: &WriteBatch, checked: &Checked, effects: &Effects<'_>) -> Result<Option<Decision>> {
+        let sweeps = sweeps_of(batch);
         let views: Vec<_> = batch.keyspaces.iter().map(|keyspace| keyspace.view_full()).collect();
+        // The leader has the log, and the groups before are applied: nothing becomes visible meanwhile.
         let now = self.visible();
-        let mut present = Vec::with_capacity(batch.conditionals.len());
-        for conditional in &batch.conditionals {
+        let presence_now = |conditional: &Conditional, key: &[u8]| -> Result<bool> {
+            if let Some(present) = effects.presence(conditional.keyspace.id, key) {
+                return Ok(present);
+            }
             let place = place_of(batch, &conditional.keyspace);
-            let key = batch.key_of(conditional);
             let sweep = sweeps.get(place).and_then(Option::as_deref);
-            let Some(view) = views.get(place) else { continue };
-            let found = if view.floor <= at {
-                // Whatever is newer than the first look is still in memory, and the newest entry there decides.
-                let newest = view.memory().find_map(|memory| memory.buffer.get(key, now));
-                newest.filter(|(trailer, _)| trailer.seq() > at).map(|(trailer, _)| is_present(sweep, key, trailer))
-            } else {
-                view.newest(key, now, |trailer, _, _| Ok(is_present(sweep, key, trailer)))?
-            };
-            let covered = found == Some(true) && view.memory().any(|memory| memory.buffer.has_range_tombstones());
-            let found = match covered {
-                true => view.newest(key, now, |trailer, _, _| Ok(is_present(sweep, key, trailer)))?,
-                false => found,
-            };
-            present.push(found.unwrap_or(false));
+            let Some(view) = views.get(place) else { return Ok(false) };
+            let found = view.newest(key, now, |trailer, _, _| Ok(is_present(sweep, key, trailer)))?;
+            Ok(found.unwrap_or(false))
+        };
+        // True if nothing was written to the key since the first look.
+        let is_untouched = |conditional: &Conditional, key: &[u8]| {
+            let Some(view) = views.get(place_of(batch, &conditional.keyspace)) else { return false };
+            // Whatever is newer than the first look is still in memory, and the newest entry there shows it.
+            effects.presence(conditional.keyspace.id, key).is_none()
+                && view.floor <= checked.at
+                && !view.memory().any(|memory| memory.buffer.has_range_tombstones())
+                && view
+                    .memory()
+                    .find_map(|memory| memory.buffer.get(key, now))
+                    .is_none_or(|(trailer, _)| trailer.seq() <= checked.at)
+        };
+        if let Some(whole) = &checked.whole {
+            let mut lost = false;
+            // What was present must still be; the others are looked at below.
+            for conditional in whole.taken_out() {
+                let key = whole.body.meta.get(conditional.key.clone()).unwrap_or_default();
+                lost |= !is_untouched(conditional, key) && !presence_now(conditional, key)?;
+            }
+            if lost {
+                let mut now_present = Vec::with_capacity(whole.conditionals.len());
+                for conditional in &whole.conditionals {
+                    let key = whole.body.meta.get(conditional.key.clone()).unwrap_or_default();
+                    now_present.push(presence_now(conditional, key)?);
+                }
+                let present = decide(&whole.body, &whole.conditionals, &now_present);
+                return Ok(Some(Decision { from_whole: true, present }));
+            }
         }
-        Ok(present)
+        let mut now_present = Vec::with_capacity(batch.conditionals.len());
+        for conditional in &batch.conditionals {
+            let key = batch.key_of(conditional);
+            now_present.push(!is_untouched(conditional, key) && presence_now(conditional, key)?);
+        }
+        if !now_present.contains(&true) {
+            return Ok(None);
+        }
+        let present = decide(&batch.body, &batch.conditionals, &now_present);
+        Ok(Some(Decision { from_whole: false, present }))
     }
+}
+
+/// Which conditionals meet a present key after all.
+struct Decision {
+    /// Positions count in the whole batch, because a key that was present is not any more.
+    from_whole: bool,
+    present: Vec<usize>,
 }
 
 fn place_of(batch: &WriteBatch, keyspace: &Arc<KeyspaceCore>) -> usize {
@@ -171,54 +241,32 @@ fn sweeps_of(batch: &WriteBatch) -> Vec<Option<Arc<Sweep>>> {
     batch.keyspaces.iter().map(|keyspace| keyspace.sweep.load_full()).collect()
 }
 
-/// Goes through the batch in order and tells which conditionals meet a present key, given what `before` says of the state before the batch.
-fn decide(batch: &WriteBatch, before: impl Fn(usize, u32, &[u8]) -> bool) -> Vec<usize> {
-    let mut present = Vec::new();
+/// Goes through the operations in order and tells which conditionals meet a present key, given the presence before the batch.
+fn decide(body: &RecordBody, conditionals: &[Conditional], present_before: &[bool]) -> Vec<usize> {
+    let before = |index: usize| present_before.get(index).copied().unwrap_or(false);
     // A single operation has nothing before it in its batch.
-    if batch.body.op_count == 1 {
-        if let Some(only) = batch.conditionals.first()
-            && before(0, only.keyspace.id, batch.key_of(only))
-        {
-            present.push(0);
-        }
-        return present;
+    if body.op_count == 1 {
+        return (0..conditionals.len()).filter(|&index| before(index)).collect();
     }
+    let mut present = Vec::new();
     let mut effects = Effects::default();
-    let mut conditionals = batch.conditionals.iter().enumerate().peekable();
-    for (position, op) in (0u32..).zip(OpReader::new(&batch.body.meta)) {
+    let mut conditionals = conditionals.iter().enumerate().peekable();
+    for (position, op) in (0u32..).zip(OpReader::new(&body.meta)) {
         if let Some((index, _)) = conditionals.next_if(|(_, conditional)| conditional.op == position) {
-            let known = effects.presence(op.keyspace, op.key);
-            if known.unwrap_or_else(|| before(index, op.keyspace, op.key)) {
+            if effects.presence(op.keyspace, op.key).unwrap_or_else(|| before(index)) {
                 present.push(index);
             }
             effects.keys.insert((op.keyspace, op.key), true);
             continue;
         }
-        note_op(op.keyspace, op.key, &op.action, &mut effects);
+        effects.note_op(&op);
     }
     present
 }
 
-fn note_op<'a>(keyspace: u32, key: &'a [u8], action: &Action<'a>, effects: &mut Effects<'a>) {
-    match action {
-        Action::Put(_) | Action::PutSeparated { .. } => {
-            effects.keys.insert((keyspace, key), true);
-        }
-        Action::Delete => {
-            effects.keys.insert((keyspace, key), false);
-        }
-        Action::DeleteRange { end } => effects.delete_range(keyspace, key, end),
-    }
-}
-
-/// Notes what a batch leaves behind for the batches after it. A key that a conditional found present is present either way.
-fn note_effects<'a>(batch: &'a WriteBatch, effects: &mut Effects<'a>) {
-    for op in OpReader::new(&batch.body.meta) {
-        note_op(op.keyspace, op.key, &op.action, effects);
-    }
-}
-
-fn absent_after(batch: &WriteBatch, present: &[usize], mut was_absent: Vec<bool>) -> Vec<bool> {
+/// For every `put_if_absent` of the batch: true unless it is among the conditionals with present keys.
+fn absent_after(batch: &WriteBatch, present: &[usize]) -> Vec<bool> {
+    let mut was_absent = vec![true; batch.calls];
     for conditional in present.iter().filter_map(|&index| batch.conditionals.get(index)) {
         if let Some(absent) = was_absent.get_mut(conditional.call) {
             *absent = false;

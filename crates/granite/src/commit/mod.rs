@@ -98,10 +98,9 @@ impl DbCore {
             let durable = self.durable();
             let before = log.writer.active().map_or(0, |active| active.len);
             if let Err(error) = log.writer.append(bodies, first_seq, durable, &mut records) {
-                if let Error::Poisoned { cause } = &error {
-                    self.fail(cause);
+                if !matches!(error, Error::StorageFull { .. }) {
+                    self.fail(&error.to_string().into());
                 }
-                self.close_segment(log);
                 return Err(error);
             }
             let after = log.writer.active().map_or(0, |active| active.len);

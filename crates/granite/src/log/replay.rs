@@ -133,12 +133,12 @@ impl Log<'_> {
                 file.drop_cache().map_err(|error| Error::io("drop the cache of", &path, error))?;
             }
             let len = file.len().map_err(|error| Error::io("read the length of", &path, error))?;
-            let header = read_header(&*file, &path, number).and_then(|header| match header.kind {
-                SegmentKind::Log => Ok(header),
-                SegmentKind::Values => Err(Error::corrupt(&path, 12, "a values segment stands among the log's")),
-            });
-            if let Err(error @ (Error::Io { .. } | Error::NewerFormat { .. })) = header {
-                return Err(error);
+            let header = read_header(&*file, &path, number);
+            match header {
+                Err(error @ (Error::Io { .. } | Error::NewerFormat { .. })) => return Err(error),
+                // Left over from a compaction that was not finished.
+                Ok(SegmentHeader { kind: SegmentKind::Values, .. }) => continue,
+                _ => {}
             }
             found.push(Found { segment, file, len, header });
         }
@@ -181,7 +181,7 @@ impl Log<'_> {
                 _ if below.is_none() => break,
                 _ => {
                     gap_from.get_or_insert(at);
-                    ALIGNMENT
+                    window.next_tag(at + ALIGNMENT, segment_header.incarnation)? - at
                 }
             };
             at += step;
@@ -300,7 +300,7 @@ impl Log<'_> {
                         evidence.durable = evidence.durable.max(record.durable);
                         at += record.record_len();
                     }
-                    None => at += ALIGNMENT,
+                    None => at = window.next_tag(at + ALIGNMENT, header.incarnation)?,
                 }
             }
         }
@@ -360,6 +360,25 @@ impl Window {
 
     fn begins_with_tag(&mut self, offset: u64, incarnation: u64) -> Result<bool> {
         Ok(self.bytes(offset, 4)?.is_some_and(|tag| tag == (incarnation as u32).to_le_bytes()))
+    }
+
+    /// The first multiple of 8 at or after `offset` where the incarnation's tag stands, or the end of the file.
+    fn next_tag(&mut self, offset: u64, incarnation: u64) -> Result<u64> {
+        let Some(file_len) = self.file.as_ref().map(|(_, len, _)| *len) else { return Ok(offset) };
+        let tag = (incarnation as u32).to_le_bytes();
+        let mut at = offset;
+        while at < file_len {
+            // What the window holds from here on, or a new window; its last bytes may be less than one step.
+            let held = (self.start + self.buffer.len() as u64).checked_sub(at).filter(|_| at >= self.start);
+            let len = held.filter(|&held| held >= ALIGNMENT).unwrap_or(WINDOW_LEN as u64).min(file_len - at);
+            let Some(bytes) = self.bytes(at, len as usize)? else { return Ok(file_len) };
+            let steps = bytes.chunks(ALIGNMENT as usize);
+            if let Some(step) = steps.into_iter().position(|step| step.starts_with(&tag)) {
+                return Ok(at + step as u64 * ALIGNMENT);
+            }
+            at += (len / ALIGNMENT).max(1) * ALIGNMENT;
+        }
+        Ok(file_len)
     }
 
     fn record(&mut self, offset: u64, incarnation: u64) -> Result<Option<RecordHeader>> {

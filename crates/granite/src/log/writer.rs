@@ -94,7 +94,11 @@ pub(crate) struct LogWriter {
     segments: Arc<SegmentRegistry>,
     recycler: Arc<Recycler>,
     segment_len: u64,
+    /// A segment without values is closed at this length already, so that the log that a recovery reads is no longer than it must be.
+    plain_segment_len: u64,
     active: Option<Active>,
+    /// The active segment's end is unknown after a failed write: nothing more goes into it.
+    broken: bool,
     /// Closed segments with bytes that no sync has covered yet, oldest first.
     unsynced: Vec<(PathBuf, Arc<dyn File>)>,
     /// The active segment has bytes that no sync has covered yet.
@@ -111,12 +115,19 @@ pub(crate) struct Appended {
 }
 
 impl LogWriter {
-    pub(crate) fn new(segments: &Arc<SegmentRegistry>, recycler: &Arc<Recycler>, segment_len: u64) -> Self {
+    pub(crate) fn new(
+        segments: &Arc<SegmentRegistry>,
+        recycler: &Arc<Recycler>,
+        segment_len: u64,
+        plain_segment_len: u64,
+    ) -> Self {
         Self {
             segments: Arc::clone(segments),
             recycler: Arc::clone(recycler),
             segment_len,
+            plain_segment_len,
             active: None,
+            broken: false,
             unsynced: Vec::new(),
             dirty: false,
             buffer: Vec::new(),
@@ -125,7 +136,9 @@ impl LogWriter {
 
     /// True if the next append needs [`LogWriter::begin_segment`] first.
     pub(crate) fn needs_segment(&self) -> bool {
-        self.active.as_ref().is_none_or(|active| active.info.len >= self.segment_len)
+        let Some(active) = &self.active else { return true };
+        let full = if active.info.has_values { self.segment_len } else { self.plain_segment_len.min(self.segment_len) };
+        self.broken || active.info.len >= full
     }
 
     /// The segment that is being written, as far as it got.
@@ -136,6 +149,7 @@ impl LogWriter {
     /// Closes the active segment, and hands out what there is to know of it.
     pub(crate) fn close_segment(&mut self) -> Option<LogSegment> {
         let active = self.active.take()?;
+        self.broken = false;
         if std::mem::take(&mut self.dirty) {
             self.unsynced.push((active.info.segment.path().to_owned(), active.file));
         }
@@ -153,7 +167,10 @@ impl LogWriter {
         let vfs = self.segments.vfs();
         let incarnation = vfs.random_u64();
         let header = SegmentHeader { kind: SegmentKind::Log, number, incarnation, first_seq, durable };
-        file.write_at(0, &header.encode()).map_err(|error| Error::io("write", &path, error))?;
+        if let Err(error) = file.write_at(0, &header.encode()) {
+            super::segment::remove_obsolete(&**vfs, &path);
+            return Err(Error::io("write", &path, error));
+        }
         let dir = self.segments.dir();
         vfs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
         segment.adopt(Arc::clone(&file));
@@ -187,7 +204,7 @@ impl LogWriter {
 
     /// Appends each batch as one record, the first with sequence `first_seq`. Nothing is synced.
     ///
-    /// After an error nothing of the batches counts as written, and the segment is closed: the caller begins another one.
+    /// After an error nothing of the batches counts as written. [`Error::Poisoned`] means that this could not be made certain.
     pub(crate) fn append<'a>(
         &mut self,
         batches: impl Iterator<Item = &'a RecordBody> + Clone,
@@ -214,6 +231,7 @@ impl LogWriter {
             return Ok(());
         };
         appended.clear();
+        self.broken = true;
         // Part of the records may stand in the file, even whole ones. The first header is wiped, durably, before anything else is
         // acknowledged; the rest can then not be reached, because the sequence numbers go on in another segment.
         let wiped = active
@@ -303,13 +321,14 @@ fn write_batches<'a>(
             active.file.write_at(buffer_offset, buffer)?;
             active.file.write_at(data_offset, &batch.data)?;
             buffer.clear();
-            buffer_offset = data_offset + batch.data.len() as u64;
+            // What stands in the padding does not matter: nobody reads it.
+            buffer_offset = offset + header.record_len();
         } else {
             buffer.extend_from_slice(&batch.data);
+            let padding = header.record_len() - header.body_len();
+            debug_assert!(padding < ALIGNMENT);
+            buffer.extend_from_slice(ZEROS.get(..padding as usize).unwrap_or_default());
         }
-        let padding = header.record_len() - header.body_len();
-        debug_assert!(padding < ALIGNMENT);
-        buffer.extend_from_slice(ZEROS.get(..padding as usize).unwrap_or_default());
         appended.push(Appended {
             segment: Arc::clone(&active.info.segment),
             data_offset: if batch.data.is_empty() { 0 } else { data_offset },

@@ -158,6 +158,8 @@ impl WriteBatch {
         } else {
             Action::Put(value)
         };
+        // Kind, three varints, a checksum; small batches then allocate once.
+        self.body.meta.reserve(key.len() + if separated { 0 } else { value.len() } + 20);
         self.push(&Op { keyspace: core.id, key, action });
         if separated {
             self.body.data.extend_from_slice(value);

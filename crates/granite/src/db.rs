@@ -65,6 +65,8 @@ pub(crate) struct DbCore {
     /// The newest write that is known to survive a loss of power.
     pub(crate) durable: AtomicU64,
     next_file: AtomicU64,
+    /// When the log was synced last, on the monotonic clock.
+    pub(crate) last_sync_us: AtomicU64,
     pub(crate) snapshots: Arc<SnapshotList>,
     /// Held shared by conditional commits, exclusively by the beginning of a sweep.
     pub(crate) sweep_gate: RwLock<()>,
@@ -148,6 +150,7 @@ impl DbCore {
             visible: AtomicU64::new(last),
             durable: AtomicU64::new(last),
             next_file: AtomicU64::new(parts.next_file),
+            last_sync_us: AtomicU64::new(0),
             snapshots: Arc::default(),
             sweep_gate: RwLock::new(()),
             sweeping: Mutex::new(()),

@@ -78,6 +78,11 @@ impl Scheduler {
         self.work.notify_all();
     }
 
+    /// True once after each [`Scheduler::notify_work`] or more.
+    pub(crate) fn take_pending(&self) -> bool {
+        std::mem::take(&mut self.state.lock().pending)
+    }
+
     pub(crate) fn notify_progress(&self) {
         drop(self.state.lock());
         self.progress.notify_all();
@@ -309,6 +314,27 @@ impl DbCore {
         }
     }
 
+    /// Syncs buffered writes if the options ask for it and the last sync is long enough ago. The first failure is the next writer's error.
+    pub(crate) fn sync_if_due(&self) {
+        let Some(interval) = self.options.sync_interval else { return };
+        let last = Duration::from_micros(self.last_sync_us.load(Ordering::Relaxed));
+        let due = self.context.vfs.monotonic().saturating_sub(last) >= interval;
+        if due
+            && self.check_writable().is_ok()
+            && let Err(error) = self.ensure_durable(self.visible())
+        {
+            tracing::error!(%error, "the periodic sync failed");
+        }
+    }
+
+    /// What the committing thread does after its commit where there are no threads for it.
+    pub(crate) fn work_inline(&self) {
+        self.sync_if_due();
+        if self.scheduler.take_pending() {
+            self.run_pending_jobs();
+        }
+    }
+
     /// Notes how a job ended. True if more work can be done right away.
     fn settle(&self, job: &Job, done: Result<()>) -> bool {
         let mut state = self.scheduler.state.lock();
@@ -322,7 +348,11 @@ impl DbCore {
         self.stats.background_errors.add(1);
         tracing::error!(%error, "background work failed");
         let goes_on = match (&error, job) {
-            (Error::StorageFull { .. }, _) => false,
+            (Error::StorageFull { .. }, _) => {
+                // To be tried again: by a worker after a pause, or by the next commit.
+                state.pending = matches!(self.options.background, Background::Inline);
+                false
+            }
             (Error::Corrupt { .. }, Job::Compact(keyspace)) => {
                 // Reads and writes go on; the damage is found again by whoever asks for it.
                 keyspace.compaction_stopped.store(true, Ordering::Relaxed);
@@ -417,11 +447,8 @@ fn work(db: &Weak<DbCore>, scheduler: &Scheduler, sync_interval: Option<Duration
         state.pending = false;
         drop(state);
         let Some(db) = db.upgrade() else { return };
-        if sync_interval.is_some() && db.check_writable().is_ok() {
-            // A failure has made the database refuse writes: the next writer is told.
-            if let Err(error) = db.ensure_durable(db.visible()) {
-                tracing::error!(%error, "the periodic sync failed");
-            }
+        if sync_interval.is_some() {
+            db.sync_if_due();
         }
         work_off(&db, scheduler);
     }

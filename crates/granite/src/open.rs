@@ -24,6 +24,8 @@ use crate::options::{Background, Options};
 use crate::tree::{MemBuffer, TableContext, TableHandle, Version};
 
 const LOCK: &str = "LOCK";
+/// Log that tables have absorbed is given up at open if it is at least this long, in bytes; less is not worth a sync.
+const RELEASE_LEN_MIN: u64 = 1 << 20;
 
 /// What may be done with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +155,11 @@ fn finish(core: &Arc<DbCore>, mut recovery: Recovery) -> Result<()> {
     }
     if core.read_only {
         return Ok(());
+    }
+    let all_persisted = core.all_keyspaces().iter().all(|keyspace| keyspace.first_unpersisted().is_none());
+    if all_persisted && core.log.lock().bytes >= RELEASE_LEN_MIN {
+        // Otherwise every open would read it again until something is flushed.
+        core.release_log()?;
     }
     core.update_brake();
     match core.options.background {

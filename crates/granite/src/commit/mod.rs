@@ -63,7 +63,7 @@ impl DbCore {
         let outcome = self.queue.submit(pending, fits, |group, items| self.lead(group, items));
         self.stats.commit_latency.record(self.context.vfs.monotonic().saturating_sub(begun));
         if matches!(self.options.background, Background::Inline) {
-            self.run_pending_jobs();
+            self.work_inline();
         }
         outcome.unwrap_or(Err(Error::Poisoned { cause: "the writer that committed this batch panicked".into() }))
     }
@@ -157,6 +157,7 @@ impl DbCore {
         let last = Seq::new(log.next_seq.get() - 1);
         let begun = self.context.vfs.monotonic();
         let synced = log.writer.sync();
+        self.last_sync_us.store(u64::try_from(begun.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.stats.sync_latency.record(self.context.vfs.monotonic().saturating_sub(begun));
         self.stats.log_syncs.add(1);
         match synced {

@@ -102,20 +102,26 @@ fn record_crc(incarnation: u64, offset: u64, body: &[u8]) -> u32 {
 
 impl RecordHeader {
     pub(crate) fn encode(&self, incarnation: u64, offset: u64) -> [u8; RECORD_HEADER_LEN] {
-        let mut body = Vec::with_capacity(RECORD_HEADER_LEN - 8);
-        body.extend_from_slice(&self.first_seq.get().to_le_bytes());
-        body.extend_from_slice(&self.durable.get().to_le_bytes());
-        body.extend_from_slice(&self.op_count.to_le_bytes());
-        body.extend_from_slice(&self.meta_len.to_le_bytes());
-        body.extend_from_slice(&self.meta_crc.to_le_bytes());
-        body.extend_from_slice(&[0; 4]);
-        body.extend_from_slice(&self.data_len.to_le_bytes());
         let mut out = [0; RECORD_HEADER_LEN];
-        let (tag, rest) = out.split_at_mut(4);
-        let (crc, rest) = rest.split_at_mut(4);
-        tag.copy_from_slice(&(incarnation as u32).to_le_bytes());
-        crc.copy_from_slice(&record_crc(incarnation, offset, &body).to_le_bytes());
-        rest.copy_from_slice(&body);
+        let mut rest = out.as_mut_slice();
+        let mut put = |bytes: &[u8]| {
+            if let Some((field, behind)) = std::mem::take(&mut rest).split_at_mut_checked(bytes.len()) {
+                field.copy_from_slice(bytes);
+                rest = behind;
+            }
+        };
+        put(&(incarnation as u32).to_le_bytes());
+        put(&[0; 4]);
+        put(&self.first_seq.get().to_le_bytes());
+        put(&self.durable.get().to_le_bytes());
+        put(&self.op_count.to_le_bytes());
+        put(&self.meta_len.to_le_bytes());
+        put(&self.meta_crc.to_le_bytes());
+        put(&[0; 4]);
+        put(&self.data_len.to_le_bytes());
+        let (head, body) = out.split_at_mut(8);
+        let crc = record_crc(incarnation, offset, body);
+        head.split_at_mut(4).1.copy_from_slice(&crc.to_le_bytes());
         out
     }
 

@@ -215,10 +215,11 @@ impl LogWriter {
         let Some(active) = self.active.as_mut() else {
             return Err(Error::corrupt(self.segments.dir(), 0, "no segment is open for writing"));
         };
-        let path = active.info.segment.path().to_owned();
+        let segment = Arc::clone(&active.info.segment);
+        let path = segment.path();
         let start = active.info.len;
         let total: u64 = batches.clone().map(|batch| header_of(batch, first_seq, durable).record_len()).sum();
-        reserve(active, &path, start + total, total, self.segment_len)?;
+        reserve(active, path, start + total, total, self.segment_len)?;
         let written = write_batches(active, batches, first_seq, durable, &mut self.buffer, appended);
         if self.buffer.capacity() > BUFFER_LEN_MAX {
             self.buffer = Vec::new();
@@ -238,7 +239,7 @@ impl LogWriter {
             .file
             .write_at(start, ZEROS.get(..RECORD_HEADER_LEN).unwrap_or_default())
             .and_then(|()| active.file.sync_data());
-        let error = Error::io("write", &path, error);
+        let error = Error::io("write", path, error);
         match wiped {
             Ok(()) => Err(error),
             Err(_) => Err(Error::Poisoned { cause: error.to_string().into() }),

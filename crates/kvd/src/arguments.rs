@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{batch, bench, compact, del, diag, get, metrics, put, scan, stats};
+use crate::form::Form;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -88,10 +90,19 @@ pub enum Command {
 pub struct KeyArgument {
     /// The key.
     #[arg(value_name = "KEY", allow_negative_numbers = true)]
-    pub key: OsString,
+    key: OsString,
 }
 
-fn parse_bytes(text: &str) -> Result<usize, String> {
+impl KeyArgument {
+    /// The key's bytes. An empty key is refused here already, before a database is created for it.
+    pub fn bytes(&self, form: Form) -> Result<Vec<u8>> {
+        let key = form.argument(&self.key)?;
+        ensure!(!key.is_empty(), granite::Error::EmptyKey);
+        Ok(key)
+    }
+}
+
+fn parse_bytes(text: &str) -> std::result::Result<usize, String> {
     let (digits, unit) = match text.strip_suffix(['K', 'k']) {
         Some(digits) => (digits, 1 << 10),
         None => match text.strip_suffix(['M', 'm']) {

@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     let ended = Session::new(arguments.settings).and_then(|mut session| {
         let ended = commands::run(&mut session, arguments.command);
         // What was printed before a failure is shown before it.
-        session.out.flush().and(ended)
+        let flushed = session.out.flush();
+        ended.and(flushed)
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ pub struct Del {
 
 impl Del {
     pub fn run(&self, session: &mut Session) -> Result<()> {
-        let key = session.form.argument(&self.key.key)?;
+        let key = self.key.bytes(session.form)?;
         let db = session.open_to_change()?;
         session.existing_keyspace(&db)?.delete(&key)?;
         let seq = db.seq();

@@ -20,7 +20,7 @@ pub struct Get {
 
 impl Get {
     pub fn run(&self, session: &mut Session) -> Result<()> {
-        let key = session.form.argument(&self.key.key)?;
+        let key = self.key.bytes(session.form)?;
         let db = session.open_to_read()?;
         let value = session.existing_keyspace(&db)?.get(&key)?;
         if session.settings.json {

@@ -25,7 +25,7 @@ pub struct Put {
 
 impl Put {
     pub fn run(&self, session: &mut Session) -> Result<()> {
-        let key = session.form.argument(&self.key.key)?;
+        let key = self.key.bytes(session.form)?;
         let value = if self.value == "-" { read_value(session.form)? } else { session.form.argument(&self.value)? };
         let db = session.open_or_create()?;
         let keyspace = session.keyspace(&db)?;

@@ -1,0 +1,32 @@
+//! The commands, one in each file.
+
+pub mod batch;
+pub mod bench;
+pub mod compact;
+pub mod del;
+pub mod diag;
+pub mod get;
+pub mod metrics;
+pub mod put;
+pub mod scan;
+pub mod stats;
+
+use anyhow::Result;
+
+use crate::arguments::Command;
+use crate::session::Session;
+
+pub fn run(session: &mut Session, command: Command) -> Result<()> {
+    match command {
+        Command::Put(put) => put.run(session),
+        Command::Get(get) => get.run(session),
+        Command::Del(del) => del.run(session),
+        Command::Scan(scan) => scan.run(session),
+        Command::Batch(batch) => batch.run(session),
+        Command::Compact(compact) => compact.run(session),
+        Command::Stats(stats) => stats.run(session),
+        Command::Diag(diag) => diag.run(session),
+        Command::Metrics(metrics) => metrics.run(session),
+        Command::Bench(bench) => bench.run(session),
+    }
+}

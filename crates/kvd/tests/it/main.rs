@@ -1,0 +1,10 @@
+//! kvd as its users meet it: by command line, standard streams and exit code.
+
+mod program;
+
+mod batch;
+mod failures;
+mod forms;
+mod metrics;
+mod reports;
+mod scan;

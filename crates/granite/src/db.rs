@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use vfs::Lock;
+use vfs::{Lock, LockKind};
 
 use crate::batch::{Committed, WriteBatch};
 use crate::commit::Queue;
@@ -45,7 +45,8 @@ pub(crate) type KeyspaceMap = BTreeMap<u32, Arc<KeyspaceCore>>;
 
 /// What every handle of one database shares.
 ///
-/// Locks are taken in this order: `manifest`, `log`, `apply`, a keyspace's `change`. A keyspace's `flushing` and `compacting` come before all of them.
+/// Locks are taken in this order: `manifest`, `log`, `apply`, a keyspace's `change`. A keyspace's `compacting` and then its `flushing` come
+/// before all of them.
 pub(crate) struct DbCore {
     /// Tells databases of one process apart.
     pub(crate) id: u64,
@@ -76,8 +77,8 @@ pub(crate) struct DbCore {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) stats: Stats,
     pub(crate) recovery: OnceLock<Recovery>,
-    /// Let go of when the database is closed.
-    lock: Mutex<Option<Box<dyn Lock>>>,
+    /// Let go of when the database is closed, and taken out when it is reopened.
+    pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
 /// What users hold: when the last of them is dropped, the database is closed, whatever its own threads are doing.
@@ -193,6 +194,10 @@ impl DbCore {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
+    pub(crate) const fn lock_kind(&self) -> LockKind {
+        if self.read_only { LockKind::Shared } else { LockKind::Exclusive }
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -218,7 +223,7 @@ impl DbCore {
         }
     }
 
-    fn close(&self) -> Result<()> {
+    pub(crate) fn close(&self) -> Result<()> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -334,8 +339,8 @@ impl Db {
     pub fn drop_keyspace(&self, name: &str) -> Result<()> {
         self.core.check_writable()?;
         let keyspace = self.existing_keyspace(name)?;
-        let _flushing = keyspace.core.flushing.lock();
         let _compacting = keyspace.core.compacting.lock();
+        let _flushing = keyspace.core.flushing.lock();
         self.core.install_drop(&keyspace.core)
     }
 

@@ -124,6 +124,18 @@ pub enum Error {
         /// The limit in bytes.
         max: usize,
     },
+    /// Keys that are to be ingested do not rise strictly. Nothing was added.
+    #[error("the key at position {position} is not greater than the one before it: sort the input and drop duplicates")]
+    UnsortedKeys {
+        /// Position in the input, from 0.
+        position: u64,
+    },
+    /// A directory that is to be written to holds something already.
+    #[error("{} is not empty: choose another directory", path.display())]
+    TargetNotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A write through a handle that was opened for reading.
     #[error("the database is open read-only")]
     ReadOnly,
@@ -148,6 +160,8 @@ impl Error {
             | Self::KeyLength { .. }
             | Self::ValueTooLarge { .. }
             | Self::BatchTooLarge { .. }
+            | Self::UnsortedKeys { .. }
+            | Self::TargetNotEmpty { .. }
             | Self::ReadOnly => ErrorKind::FixInput,
         }
     }

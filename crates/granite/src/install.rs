@@ -214,7 +214,11 @@ impl DbCore {
         })
     }
 
-    fn handles_for(&self, tables: Vec<TableMeta>, segments: &BTreeMap<u64, Arc<Segment>>) -> Vec<Arc<TableHandle>> {
+    pub(crate) fn handles_for(
+        &self,
+        tables: Vec<TableMeta>,
+        segments: &BTreeMap<u64, Arc<Segment>>,
+    ) -> Vec<Arc<TableHandle>> {
         let handle = |meta: TableMeta| {
             let find = |number: &u64| segments.get(number).cloned().unwrap_or_else(|| self.segments.get(*number));
             let pinned = meta.segments.iter().map(|(number, _)| find(number)).collect();

@@ -23,6 +23,7 @@ mod log;
 mod manifest;
 mod memtable;
 mod open;
+mod ops;
 mod options;
 mod range_tombstone;
 mod snapshot;
@@ -39,6 +40,7 @@ pub use key::{MAX_KEY_LEN, MAX_VALUE_LEN, Seq};
 pub use keyspace::Keyspace;
 pub use log::replay::LostLog;
 pub use open::Recovery;
+pub use ops::{CheckpointReport, IngestReport};
 pub use options::{
     Background, CompactionPolicy, Durability, KeyLayout, KeyspaceOptions, MIN_MEMORY_BUDGET, Options, RecoveryMode,
 };

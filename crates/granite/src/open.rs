@@ -129,9 +129,20 @@ pub(crate) fn open(dir: &Path, options: &Options, mode: OpenMode) -> Result<Arc<
     let span = tracing::info_span!("open", path = %dir.display());
     let _entered = span.enter();
     let exists = look_at(dir, options, mode)?;
-    let vfs = &options.vfs;
     let kind = if mode == OpenMode::ReadOnly { LockKind::Shared } else { LockKind::Exclusive };
-    let lock = take_lock(&**vfs, dir, kind)?;
+    let lock = take_lock(&*options.vfs, dir, kind)?;
+    open_locked(dir, options, mode, exists, lock)
+}
+
+/// Opens the database in `dir`, whose lock is held; `exists` tells whether there is one.
+pub(crate) fn open_locked(
+    dir: &Path,
+    options: &Options,
+    mode: OpenMode,
+    exists: bool,
+    lock: Box<dyn vfs::Lock>,
+) -> Result<Arc<DbCore>> {
+    let vfs = &options.vfs;
     let manifest = match (mode, exists) {
         (OpenMode::ReadOnly, _) => ManifestFile::frozen(vfs, dir, read_manifest(&**vfs, dir)?)?,
         (OpenMode::ReadWrite, true) => ManifestFile::open(vfs, dir)?,
@@ -171,7 +182,8 @@ fn finish(core: &Arc<DbCore>, mut recovery: Recovery) -> Result<()> {
     }
 }
 
-fn build(
+/// A database of what the manifest says, before its log is read.
+pub(crate) fn build(
     dir: &Path,
     options: &Options,
     mode: OpenMode,

@@ -20,7 +20,7 @@ use crate::key::{Kind, Seq, Trailer};
 use crate::keyspace::KeyspaceCore;
 use crate::log::format::{Action, OpReader};
 use crate::log::pointer::{MAX_POINTER_LEN, ValuePointer};
-use crate::log::writer::Appended;
+use crate::log::writer::{Appended, RecordBody};
 use crate::options::{Background, Durability};
 
 /// A group takes in further batches up to this many bytes.
@@ -32,6 +32,8 @@ pub(crate) struct Pending {
     pub(crate) batch: WriteBatch,
     durability: Durability,
     pub(crate) checked: Checked,
+    /// It is no batch: its writer wants to lead by itself.
+    alone: bool,
 }
 
 /// What the queue hands back to each writer.
@@ -54,11 +56,11 @@ impl DbCore {
         // No sweep may begin between the look-up of a key and the commit that relies on it.
         let _gate = (batch.calls > 0).then(|| self.sweep_gate.read());
         let checked = self.check_conditionals(&mut batch)?;
-        let pending = Pending { batch, durability, checked };
+        let pending = Pending { batch, durability, checked, alone: false };
         let byte_len = std::cell::Cell::new(pending.batch.byte_len());
         let fits = |next: &Pending, _| {
             byte_len.set(byte_len.get() + next.batch.byte_len());
-            byte_len.get() <= GROUP_LEN_MAX
+            byte_len.get() <= GROUP_LEN_MAX && !next.alone
         };
         let outcome = self.queue.submit(pending, fits, |group, items| self.lead(group, items));
         self.stats.commit_latency.record(self.context.vfs.monotonic().saturating_sub(begun));
@@ -66,6 +68,23 @@ impl DbCore {
             self.work_inline();
         }
         outcome.unwrap_or(Err(Error::Poisoned { cause: "the writer that committed this batch panicked".into() }))
+    }
+
+    /// Runs `work` at a place of its own in the order of commits: until it returns, nothing is appended to the log and no lock is held for
+    /// that. Its result is the last sequence that it used.
+    pub(crate) fn between_commits(&self, work: impl FnOnce() -> Result<Seq>) -> Result<Seq> {
+        let batch = WriteBatch::new();
+        let pending = Pending { batch, durability: Durability::Sync, checked: Checked::default(), alone: true };
+        let outcome = self.queue.submit(
+            pending,
+            |_, _| false,
+            |group, _| {
+                let done = work();
+                group.hand_over();
+                vec![done.map(|seq| Committed { seq, was_absent: Vec::new() })]
+            },
+        );
+        outcome.unwrap_or(Err(Error::Closed)).map(|committed| committed.seq)
     }
 
     fn lead(self: &Arc<Self>, group: &mut Group<'_, Pending, Outcome>, mut items: Vec<Pending>) -> Vec<Outcome> {
@@ -91,22 +110,8 @@ impl DbCore {
         let count: u64 = items.iter().map(|item| u64::from(item.batch.body.op_count)).sum();
         let mut records = Vec::with_capacity(items.len());
         if count > 0 {
-            if log.writer.needs_segment() {
-                self.roll_segment(log)?;
-            }
             let bodies = items.iter().map(|item| &item.batch.body).filter(|body| body.op_count > 0);
-            let durable = self.durable();
-            let before = log.writer.active().map_or(0, |active| active.len);
-            if let Err(error) = log.writer.append(bodies, first_seq, durable, &mut records) {
-                if !matches!(error, Error::StorageFull { .. }) {
-                    self.fail(&error.to_string().into());
-                }
-                return Err(error);
-            }
-            let after = log.writer.active().map_or(0, |active| active.len);
-            self.stats.log_bytes.add(after.saturating_sub(before));
-            log.next_seq = first_seq.plus(count);
-            log.bytes += after.saturating_sub(before);
+            self.append_records(log, bodies, count, &mut records)?;
         }
         let last = Seq::new(log.next_seq.get() - 1);
         let wants_sync = items.iter().any(|item| item.durability == Durability::Sync);
@@ -115,6 +120,37 @@ impl DbCore {
         }
         self.stats.groups.add(1);
         Ok(AppendedGroup { records, first_seq, last })
+    }
+
+    /// Appends records of `count` operations together. Nothing is synced.
+    fn append_records<'a>(
+        &self,
+        log: &mut LogState,
+        bodies: impl Iterator<Item = &'a RecordBody> + Clone,
+        count: u64,
+        records: &mut Vec<Appended>,
+    ) -> Result<()> {
+        if log.writer.needs_segment() {
+            self.roll_segment(log)?;
+        }
+        let first_seq = log.next_seq;
+        let before = log.writer.active().map_or(0, |active| active.len);
+        if let Err(error) = log.writer.append(bodies, first_seq, self.durable(), records) {
+            if !matches!(error, Error::StorageFull { .. }) {
+                self.fail(&error.to_string().into());
+            }
+            return Err(error);
+        }
+        let after = log.writer.active().map_or(0, |active| active.len);
+        self.stats.log_bytes.add(after.saturating_sub(before));
+        log.next_seq = first_seq.plus(count);
+        log.bytes += after.saturating_sub(before);
+        Ok(())
+    }
+
+    /// Appends one record that nobody applies.
+    pub(crate) fn append_record(&self, log: &mut LogState, body: &RecordBody) -> Result<()> {
+        self.append_records(log, std::iter::once(body), u64::from(body.op_count), &mut Vec::new())
     }
 
     /// Puts the group into the memtables and makes it visible. Returns the last sequence of each batch.

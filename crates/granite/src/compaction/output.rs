@@ -28,6 +28,38 @@ pub(crate) struct TableRules {
     pub(crate) tombstones: Vec<RangeTombstone>,
 }
 
+/// A table's file that was just created.
+pub(crate) struct NewTable {
+    pub(crate) number: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) writer: TableWriter,
+}
+
+impl NewTable {
+    pub(crate) fn create(db: &DbCore, keyspace: &KeyspaceCore) -> Result<Self> {
+        let number = db.take_file_number();
+        let path = table_path(&db.context.dir, number);
+        let vfs = &db.context.vfs;
+        let file = vfs.open(&path, OpenMode::CreateNew).map_err(|error| Error::io("create", &path, error))?;
+        let options = &keyspace.options;
+        let options = TableOptions {
+            block_size: options.block_len,
+            codec: options.codec,
+            filter: options.filter,
+            key_layout: match options.key_layout {
+                KeyLayout::Plain => crate::table::KeyLayout::Plain,
+                KeyLayout::Hash { width } => crate::table::KeyLayout::Hash { width: u16::from(width) },
+            },
+            keyspace: keyspace.id,
+            file_id: vfs.random_u64(),
+            ..TableOptions::default()
+        };
+        let writer = TableWriter::new(Arc::clone(&file), &path, number, options)?;
+        Ok(Self { number, path, file, writer })
+    }
+}
+
 struct Current {
     number: u64,
     path: PathBuf,
@@ -54,28 +86,8 @@ impl<'a> TableOutput<'a> {
         Self { db, keyspace, rules, current: None, lower: None, done: Vec::new(), finished: false }
     }
 
-    fn options(&self) -> TableOptions {
-        let options = &self.keyspace.options;
-        TableOptions {
-            block_size: options.block_len,
-            codec: options.codec,
-            filter: options.filter,
-            key_layout: match options.key_layout {
-                KeyLayout::Plain => crate::table::KeyLayout::Plain,
-                KeyLayout::Hash { width } => crate::table::KeyLayout::Hash { width: u16::from(width) },
-            },
-            keyspace: self.keyspace.id,
-            file_id: self.db.context.vfs.random_u64(),
-            ..TableOptions::default()
-        }
-    }
-
     fn begin(&mut self) -> Result<()> {
-        let number = self.db.take_file_number();
-        let path = table_path(&self.db.context.dir, number);
-        let vfs = &self.db.context.vfs;
-        let file = vfs.open(&path, OpenMode::CreateNew).map_err(|error| Error::io("create", &path, error))?;
-        let writer = TableWriter::new(Arc::clone(&file), &path, number, self.options())?;
+        let NewTable { number, path, file, writer } = NewTable::create(self.db, self.keyspace)?;
         let last_key = Vec::new();
         self.current = Some(Current { number, path, file, writer, last_key, segments: BTreeMap::new() });
         Ok(())

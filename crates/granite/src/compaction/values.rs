@@ -1,4 +1,4 @@
-//! Moves separated values out of segments that hold little else of use, into a segment written for them.
+//! Values segments: written by bulk loads, and by compactions that move values out of segments that hold little else of use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,12 +24,11 @@ struct Writer {
     buffer: Vec<u8>,
 }
 
-/// Copies values of stale segments as a compaction meets them. Segments that were not finished are removed.
-pub(crate) struct ValueMover<'a> {
+/// Writes values into segments of their own. Segments that were not finished are removed.
+pub(crate) struct ValueWriter<'a> {
     db: &'a DbCore,
-    evacuate: &'a BTreeSet<u64>,
     current: Option<Writer>,
-    done: BTreeMap<u64, (Arc<Segment>, u64)>,
+    done: MovedSegments,
     meta: Vec<u8>,
     finished: bool,
 }
@@ -37,23 +36,13 @@ pub(crate) struct ValueMover<'a> {
 /// Segments that were written, with their lengths.
 pub(crate) type MovedSegments = BTreeMap<u64, (Arc<Segment>, u64)>;
 
-impl<'a> ValueMover<'a> {
-    pub(crate) const fn new(db: &'a DbCore, evacuate: &'a BTreeSet<u64>) -> Self {
-        Self { db, evacuate, current: None, done: BTreeMap::new(), meta: Vec::new(), finished: false }
+impl<'a> ValueWriter<'a> {
+    pub(crate) const fn new(db: &'a DbCore) -> Self {
+        Self { db, current: None, done: BTreeMap::new(), meta: Vec::new(), finished: false }
     }
 
-    /// The value's new place, or `None` if it may stay where it is.
-    pub(crate) fn relocate(
-        &mut self,
-        keyspace: u32,
-        key: &[u8],
-        pointer: &ValuePointer,
-        segment: &Segment,
-    ) -> Result<Option<ValuePointer>> {
-        if !self.evacuate.contains(&pointer.segment) {
-            return Ok(None);
-        }
-        let value = segment.read(pointer)?;
+    /// Writes the value of `key`, whose checksum is `crc`, and returns its place.
+    pub(crate) fn append(&mut self, keyspace: u32, key: &[u8], value: &[u8], crc: u32) -> Result<ValuePointer> {
         if self.current.as_ref().is_some_and(|current| current.len() >= self.db.options.segment_len) {
             self.close()?;
         }
@@ -62,12 +51,11 @@ impl<'a> ValueMover<'a> {
             None => self.begin()?,
         };
         self.meta.clear();
-        let action = Action::PutSeparated { len: pointer.len, crc: pointer.crc };
+        let action = Action::PutSeparated { len: u32::try_from(value.len()).unwrap_or(u32::MAX), crc };
         Op { keyspace, key, action }.encode(&mut self.meta);
-        let appended = writer.append(&self.meta, &value, pointer.crc);
+        let appended = writer.append(&self.meta, value, crc);
         self.current = Some(writer);
-        self.db.stats.moved_value_bytes.add(value.len() as u64);
-        appended.map(Some)
+        appended
     }
 
     fn begin(&self) -> Result<Writer> {
@@ -94,7 +82,7 @@ impl<'a> ValueMover<'a> {
         closed
     }
 
-    /// Makes all moved values durable. The caller syncs the directory before anything points to them.
+    /// Makes all values durable. The caller syncs the directory before anything points to them.
     pub(crate) fn finish(mut self) -> Result<MovedSegments> {
         self.close()?;
         self.finished = true;
@@ -102,7 +90,7 @@ impl<'a> ValueMover<'a> {
     }
 }
 
-impl Drop for ValueMover<'_> {
+impl Drop for ValueWriter<'_> {
     fn drop(&mut self) {
         if self.finished {
             return;
@@ -111,6 +99,40 @@ impl Drop for ValueMover<'_> {
         for segment in self.done.values().map(|(segment, _)| segment).chain(unfinished) {
             remove_obsolete(&*self.db.context.vfs, segment.path());
         }
+    }
+}
+
+/// Copies values of stale segments as a compaction meets them.
+pub(crate) struct ValueMover<'a> {
+    evacuate: &'a BTreeSet<u64>,
+    writer: ValueWriter<'a>,
+}
+
+impl<'a> ValueMover<'a> {
+    pub(crate) const fn new(db: &'a DbCore, evacuate: &'a BTreeSet<u64>) -> Self {
+        Self { evacuate, writer: ValueWriter::new(db) }
+    }
+
+    /// The value's new place, or `None` if it may stay where it is.
+    pub(crate) fn relocate(
+        &mut self,
+        keyspace: u32,
+        key: &[u8],
+        pointer: &ValuePointer,
+        segment: &Segment,
+    ) -> Result<Option<ValuePointer>> {
+        if !self.evacuate.contains(&pointer.segment) {
+            return Ok(None);
+        }
+        let value = segment.read(pointer)?;
+        let moved = self.writer.append(keyspace, key, &value, pointer.crc)?;
+        self.writer.db.stats.moved_value_bytes.add(value.len() as u64);
+        Ok(Some(moved))
+    }
+
+    /// Makes all moved values durable. The caller syncs the directory before anything points to them.
+    pub(crate) fn finish(self) -> Result<MovedSegments> {
+        self.writer.finish()
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
 pub(crate) const RECORD_HEADER_LEN: usize = 48;
 /// Records begin at multiples of this.
 pub(crate) const ALIGNMENT: u64 = 8;
+/// The keyspace of an operation that only takes its sequence number.
+pub(crate) const NO_KEYSPACE: u32 = u32::MAX;
 /// Longest operations part of a record, and longest value area, in bytes.
 pub(crate) const MAX_META_LEN: usize = (1 << 30) + (64 << 20);
 pub(crate) const MAX_DATA_LEN: u64 = (1 << 32) - 1;

@@ -191,6 +191,7 @@ impl Cursor for TableCursor {
     }
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
+        let trailer = self.table.stored_target(trailer);
         if !self.enter_block_of(key, trailer)? {
             return Ok(());
         }
@@ -199,6 +200,7 @@ impl Cursor for TableCursor {
     }
 
     fn seek_before(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
+        let trailer = self.table.stored_target(trailer);
         if !self.enter_block_of(key, trailer)? {
             return self.seek_to_last();
         }
@@ -224,7 +226,7 @@ impl Cursor for TableCursor {
 
     #[inline]
     fn trailer(&self) -> Trailer {
-        self.data.trailer()
+        self.table.trailer(self.data.trailer())
     }
 
     #[inline]

@@ -35,7 +35,7 @@ pub(crate) use filter::{Filter, KeyHash};
 pub(crate) use index::Index;
 pub(crate) use options::{KeyLayout, TableOptions};
 pub(crate) use reader::Table;
-pub(crate) use writer::TableWriter;
+pub(crate) use writer::{TableWriter, UnstampedTable};
 
 /// A rule of the format that some bytes break; the caller knows the file and the offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

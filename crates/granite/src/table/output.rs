@@ -23,7 +23,32 @@ pub(super) struct Output {
     written: u64,
 }
 
+/// Where an output stopped, everything written out.
+pub(super) struct OutputEnd {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    file_id: u64,
+    written: u64,
+}
+
 impl Output {
+    /// Goes on where another output ended, without compression.
+    pub(super) fn resume(end: OutputEnd) -> Result<Self> {
+        let mut output = Self::new(end.file, &end.path, end.file_id, Codec::None)?;
+        output.written = end.written;
+        Ok(output)
+    }
+
+    /// Where the output stands. The caller has flushed it.
+    pub(super) fn end(&self) -> OutputEnd {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        OutputEnd { file, path, file_id: self.file_id, written: self.len() }
+    }
+
+    pub(super) const fn file_id(&self) -> u64 {
+        self.file_id
+    }
+
     pub(super) fn new(file: Arc<dyn File>, path: &Path, file_id: u64, codec: Codec) -> Result<Self> {
         let compressor =
             Compressor::new(codec).map_err(|error| Error::io("prepare the compression of", path, error))?;

@@ -35,6 +35,9 @@ pub(crate) struct Properties {
     pub(crate) block_size: u64,
     /// The keyspace that the table belongs to, for repair.
     pub(crate) keyspace: u32,
+    /// The entries were written before their place in the order of commits was known: every one has the sequence `max_seq`, and
+    /// 0 stands in its place in the blocks.
+    pub(crate) stamped: bool,
 }
 
 impl Properties {
@@ -59,7 +62,7 @@ impl Properties {
             (17, u64::from(self.keyspace)),
         ];
         let mut out = Vec::new();
-        out.extend_from_slice(&17u32.to_le_bytes());
+        out.extend_from_slice(&(17 + u32::from(self.stamped)).to_le_bytes());
         let put = |out: &mut Vec<u8>, (id, number): (u64, u64)| {
             let mut value = Vec::new();
             put_varint(&mut value, number);
@@ -76,6 +79,9 @@ impl Properties {
         for number in more {
             put(&mut out, number);
         }
+        if self.stamped {
+            put(&mut out, (18, 1));
+        }
         out
     }
 
@@ -84,7 +90,7 @@ impl Properties {
         const RANGE: Malformed = Malformed("a property is out of its range");
         let mut input = Decoder::new(block);
         // By identifier; the first is unused.
-        let mut values: [Option<&[u8]>; 18] = [None; 18];
+        let mut values: [Option<&[u8]>; 19] = [None; 19];
         let mut last = 0;
         for _ in 0..input.u32().ok_or(SHORT)? {
             let id = input.varint().ok_or(SHORT)?;
@@ -127,7 +133,11 @@ impl Properties {
             file_number: number(15)?,
             block_size: number(16)?,
             keyspace: u32::try_from(number(17)?).map_err(|_| RANGE)?,
+            stamped: bytes(18).is_ok() && number(18)? == 1,
         };
+        if properties.stamped && (properties.min_seq != properties.max_seq || properties.range_tombstones > 0) {
+            return Err(RANGE);
+        }
         if properties.deletes > properties.entries
             || properties.min_seq > properties.max_seq
             || properties.smallest > properties.largest

@@ -122,7 +122,27 @@ impl Table {
         let Some(handle) = index.get(index.find(key, target)) else { return Ok(None) };
         let (block, _) = self.data(handle, CacheUse::Fill)?;
         let found = block.get(key, hash, target).map_err(|malformed| malformed.at(&self.path, handle.offset))?;
-        Ok(found.map(|(trailer, value)| Found { trailer, block, value }))
+        let Some((stored, value)) = found else { return Ok(None) };
+        let trailer = self.trailer(stored);
+        // In a stamped table the search cannot tell an entry from after `at`.
+        Ok((trailer.seq() <= at).then_some(Found { trailer, block, value }))
+    }
+
+    /// The trailer of an entry in whose block `stored` stands.
+    #[inline]
+    pub(super) fn trailer(&self, stored: Trailer) -> Trailer {
+        if self.properties.stamped { Trailer::new(self.properties.max_seq, stored.kind()) } else { stored }
+    }
+
+    /// What to look for in the blocks to find the first entry at or after `trailer`.
+    #[inline]
+    pub(super) fn stored_target(&self, trailer: Trailer) -> Trailer {
+        match self.properties.stamped {
+            false => trailer,
+            // Every key of a stamped table has one version, which is at the target, or before it altogether.
+            true if trailer.seq() >= self.properties.max_seq => Trailer::NEWEST,
+            true => Trailer::OLDEST,
+        }
     }
 
     /// False if the table has no entry of `key`, as far as the filter tells.

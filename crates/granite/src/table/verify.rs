@@ -80,6 +80,13 @@ impl Table {
         let seqs = tombstones.iter().map(|tombstone| tombstone.seq);
         let min_seq = seqs.clone().fold(walk.min_seq, Seq::min);
         let max_seq = seqs.fold(walk.max_seq, Seq::max);
+        let (min_seq, max_seq) = match stated.stamped {
+            true if max_seq != Seq::ZERO => {
+                return Err(Malformed("an entry of a stamped table has a sequence of its own"));
+            }
+            true => (stated.max_seq, stated.max_seq),
+            false => (min_seq, max_seq),
+        };
         let starts = tombstones.iter().map(|tombstone| &tombstone.start);
         let ends = tombstones.iter().map(|tombstone| &tombstone.end);
         let found = Properties {

@@ -11,7 +11,7 @@ use super::filter::{self, KeyHash};
 use super::format::{BlockHandle, BlockKind, FOOTER_LEN, Footer, Metaindex};
 use super::index::Partition;
 use super::options::TableOptions;
-use super::output::Output;
+use super::output::{Output, OutputEnd};
 use super::properties::Properties;
 use super::range_tombstone_block;
 use super::separators;
@@ -29,6 +29,48 @@ const INDEX_LEN_MAX: usize = 64 << 10;
 pub(crate) struct TableSummary {
     pub(crate) file_len: u64,
     pub(crate) properties: Properties,
+}
+
+/// A table whose entries are written and whose sequence is not known yet. Holds no buffers.
+pub(crate) struct UnstampedTable {
+    end: OutputEnd,
+    top: Vec<u8>,
+    properties: Properties,
+}
+
+impl UnstampedTable {
+    /// Gives every entry the sequence `seq` and completes the file. Little is left to write, however large the table is. The caller
+    /// syncs the file.
+    pub(crate) fn finish(mut self, seq: Seq) -> Result<TableSummary> {
+        self.properties.stamped = true;
+        self.properties.min_seq = seq;
+        self.properties.max_seq = seq;
+        let mut output = Output::resume(self.end)?;
+        let file_len = write_tail(&mut output, &self.top, &mut [], &self.properties)?;
+        Ok(TableSummary { file_len, properties: self.properties })
+    }
+}
+
+/// Writes what follows the entries. Returns the length of the file.
+fn write_tail(
+    output: &mut Output,
+    top: &[u8],
+    range_tombstones: &mut [RangeTombstone],
+    properties: &Properties,
+) -> Result<u64> {
+    let range_tombstones = if range_tombstones.is_empty() {
+        None
+    } else {
+        Some(output.block(BlockKind::RangeTombstones, &range_tombstone_block::encode(range_tombstones))?)
+    };
+    let top_index = output.block(BlockKind::TopIndex, top)?;
+    let properties = output.block(BlockKind::Properties, &properties.encode())?;
+    let metaindex = Metaindex { top_index, range_tombstones, properties }.encode();
+    let metaindex = output.block(BlockKind::Metaindex, &metaindex)?;
+    let file_len = output.len() + FOOTER_LEN as u64;
+    output.append(&Footer { metaindex, file_id: output.file_id(), file_len }.encode())?;
+    output.flush()?;
+    Ok(file_len)
 }
 
 /// Writes one table. Entries come in order; the file is complete after [`TableWriter::finish`], and durable when the
@@ -74,6 +116,7 @@ impl TableWriter {
             file_number,
             block_size: u64::from(options.block_size),
             keyspace: options.keyspace,
+            stamped: false,
         };
         Ok(Self {
             output,
@@ -147,30 +190,37 @@ impl TableWriter {
         self.output.len() + open as u64
     }
 
+    /// Writes out all entries and leaves the rest of the file to [`UnstampedTable::finish`]. They were all added with sequence 0.
+    pub(crate) fn finish_entries(mut self) -> Result<UnstampedTable> {
+        if self.properties.max_seq != Seq::ZERO || !self.range_tombstones.is_empty() {
+            let reason = "only entries without a sequence of their own can be given one".to_owned();
+            return Err(Error::InvalidOption { what: "table", reason });
+        }
+        self.complete_entries()?;
+        self.complete_properties();
+        self.output.flush()?;
+        let top = self.top.finish().to_vec();
+        let end = self.output.end();
+        Ok(UnstampedTable { end, top, properties: self.properties })
+    }
+
     /// Writes what is left. The caller syncs the file.
     pub(crate) fn finish(mut self) -> Result<TableSummary> {
+        self.complete_entries()?;
+        self.complete_properties();
+        let range_tombstones = &mut self.range_tombstones;
+        let file_len = write_tail(&mut self.output, self.top.finish(), range_tombstones, &self.properties)?;
+        Ok(TableSummary { file_len, properties: self.properties })
+    }
+
+    fn complete_entries(&mut self) -> Result<()> {
         if !self.data.is_empty() {
             self.finish_block()?;
         }
         if self.pending.is_some() {
             self.separate(None)?;
         }
-        self.complete_properties();
-        let range_tombstones = if self.range_tombstones.is_empty() {
-            None
-        } else {
-            let block = range_tombstone_block::encode(&mut self.range_tombstones);
-            Some(self.output.block(BlockKind::RangeTombstones, &block)?)
-        };
-        let top_index = self.output.block(BlockKind::TopIndex, self.top.finish())?;
-        let properties = self.output.block(BlockKind::Properties, &self.properties.encode())?;
-        let metaindex = Metaindex { top_index, range_tombstones, properties }.encode();
-        let metaindex = self.output.block(BlockKind::Metaindex, &metaindex)?;
-        let file_len = self.output.len() + FOOTER_LEN as u64;
-        let footer = Footer { metaindex, file_id: self.options.file_id, file_len };
-        self.output.append(&footer.encode())?;
-        self.output.flush()?;
-        Ok(TableSummary { file_len, properties: self.properties })
+        Ok(())
     }
 
     fn check(&self, key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {

@@ -1,3 +1,4 @@
 //! Tests of granite through its public interface.
 
 mod basics;
+mod ops;

@@ -1,0 +1,11 @@
+//! What is done with a database as a whole: copies of it, bulk loads into it, checks, repairs, reopening.
+//!
+//! Each operation is a thin method on [`Db`](crate::Db) or [`Keyspace`](crate::Keyspace), or a function where no database is open, in a file
+//! of its own. Nothing here is on the path of an ordinary read or write.
+
+mod checkpoint;
+mod ingest;
+mod reopen;
+
+pub use checkpoint::CheckpointReport;
+pub use ingest::IngestReport;

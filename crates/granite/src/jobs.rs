@@ -46,8 +46,12 @@ pub(crate) struct Scheduler {
     work: Condvar,
     progress: Condvar,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Microseconds by which each commit is delayed, or [`STOP`].
-    brake: AtomicU64,
+    /// Microseconds by which each commit is delayed because of tables in level 0, or [`STOP`].
+    table_delay: AtomicU64,
+    /// Bytes of memtables that wait for their flush, and of those that take commits.
+    waiting: AtomicU64,
+    active: AtomicU64,
+    write_buffer_len: u64,
     compactions_max: usize,
 }
 
@@ -68,9 +72,27 @@ impl Scheduler {
             work: Condvar::new(),
             progress: Condvar::new(),
             threads: Mutex::default(),
-            brake: AtomicU64::new(0),
+            table_delay: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+            active: AtomicU64::new(0),
+            write_buffer_len: options.write_buffer_len() as u64,
             compactions_max,
         })
+    }
+
+    /// Microseconds by which a commit is to be delayed now, or [`STOP`].
+    ///
+    /// Three quarters of the write buffers may be full without any delay. Only what waits for a flush can be waited for.
+    fn delay(&self) -> u64 {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let used = waiting + self.active.load(Ordering::Relaxed);
+        let slow_from = self.write_buffer_len - self.write_buffer_len / 4;
+        let memory = match used {
+            _ if waiting == 0 => 0,
+            used if used >= self.write_buffer_len => STOP,
+            used => used.saturating_sub(slow_from) * DELAY_MAX_US / (self.write_buffer_len / 4).max(1),
+        };
+        memory.max(self.table_delay.load(Ordering::Relaxed))
     }
 
     pub(crate) fn notify_work(&self) {
@@ -124,7 +146,7 @@ impl DbCore {
 
     /// Puts full memtables aside for flushing. The caller holds the right to apply; `applied` is the last operation applied.
     pub(crate) fn rotate_full_memtables(&self, applied: Seq, log_bytes: u64) {
-        let limit = self.options.write_buffer_len() / 4;
+        let limit = self.options.write_buffer_len() / 2;
         let keyspaces = self.keyspaces.load();
         let mut total = 0;
         let mut largest: Option<(usize, &Arc<KeyspaceCore>)> = None;
@@ -158,6 +180,8 @@ impl DbCore {
         if rotated {
             self.update_brake();
             self.scheduler.notify_work();
+        } else {
+            self.scheduler.active.store(total as u64, Ordering::Relaxed);
         }
     }
 
@@ -182,25 +206,18 @@ impl DbCore {
 
     /// Sets the brake by how far flushes and compactions are behind.
     pub(crate) fn update_brake(&self) {
-        let budget = self.options.write_buffer_len() as u64;
         let keyspaces = self.keyspaces.load();
-        let mut waiting = 0;
-        let mut level0 = 0;
+        let (mut waiting, mut active, mut level0) = (0, 0, 0);
         for keyspace in keyspaces.values() {
             let view = keyspace.view();
             waiting += view.immutables.iter().map(|memory| memory.buffer.allocated_bytes() as u64).sum::<u64>();
+            if !view.active.buffer.is_empty() {
+                active += view.active.buffer.allocated_bytes() as u64;
+            }
             if !keyspace.compaction_stopped.load(Ordering::Relaxed) && !self.options.manual_compaction_only {
                 level0 = level0.max(view.version.level(0).len());
             }
         }
-        // Half of the budget may wait without any delay, three quarters at most: the last quarter is for active memtables.
-        let memory = match waiting {
-            waiting if waiting >= budget - budget / 4 => STOP,
-            waiting if waiting > budget / 2 => {
-                (waiting - budget / 2).saturating_mul(DELAY_MAX_US) / (budget / 4).max(1)
-            }
-            _ => 0,
-        };
         let tables = match level0 {
             LEVEL0_STOP.. => STOP,
             LEVEL0_SLOW.. => {
@@ -209,18 +226,20 @@ impl DbCore {
             }
             _ => 0,
         };
-        self.scheduler.brake.store(memory.max(tables), Ordering::Release);
+        self.scheduler.table_delay.store(tables, Ordering::Relaxed);
+        self.scheduler.waiting.store(waiting, Ordering::Relaxed);
+        self.scheduler.active.store(active, Ordering::Relaxed);
     }
 
     /// Delays a writer by what the brake says.
     pub(crate) fn throttle(self: &Arc<Self>) -> Result<()> {
-        let delay = self.scheduler.brake.load(Ordering::Acquire);
+        let delay = self.scheduler.delay();
         if delay == 0 {
             return Ok(());
         }
         if matches!(self.options.background, Background::Inline) {
             self.run_pending_jobs();
-            let stopped = self.scheduler.brake.load(Ordering::Acquire) == STOP;
+            let stopped = self.scheduler.delay() == STOP;
             return match self.scheduler.state.lock().error.clone() {
                 Some(error) if stopped => Err(error),
                 _ => Ok(()),
@@ -235,7 +254,7 @@ impl DbCore {
         self.stats.stalls.add(1);
         let begun = self.context.vfs.monotonic();
         let mut state = self.scheduler.state.lock();
-        while self.scheduler.brake.load(Ordering::Acquire) == STOP {
+        while self.scheduler.delay() == STOP {
             self.check_writable()?;
             if let Some(error @ Error::StorageFull { .. }) = &state.error {
                 return Err(error.clone());

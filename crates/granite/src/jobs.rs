@@ -133,10 +133,14 @@ impl DbCore {
             let db = Arc::downgrade(self);
             let scheduler = Arc::clone(&self.scheduler);
             let sync_interval = self.options.sync_interval.filter(|_| index == 0);
-            let spawned = std::thread::Builder::new()
-                .name(format!("granite-{index}"))
-                .stack_size(512 << 10)
-                .spawn(move || work(&db, &scheduler, sync_interval));
+            let warm_up = self.options.warm_up && index == 0;
+            let spawned =
+                std::thread::Builder::new().name(format!("granite-{index}")).stack_size(512 << 10).spawn(move || {
+                    if warm_up && let Some(db) = db.upgrade() {
+                        db.warm_up();
+                    }
+                    work(&db, &scheduler, sync_interval);
+                });
             let thread = spawned.map_err(|error| Error::io("start a thread for", &self.context.dir, error))?;
             self.scheduler.threads.lock().push(thread);
         }
@@ -445,6 +449,26 @@ impl DbCore {
         self.update_brake();
         self.scheduler.notify_progress();
         done
+    }
+}
+
+impl DbCore {
+    /// Reads filters and indexes into the cache, so that the first look-ups need not.
+    fn warm_up(&self) {
+        let mut room = self.options.cache_len() as u64 / 4;
+        for keyspace in self.all_keyspaces() {
+            let version = Arc::clone(&keyspace.view().version);
+            for (_, handle) in version.tables() {
+                if room == 0 || self.is_closing() {
+                    return;
+                }
+                match handle.with_table(|table| table.warm_up(room)) {
+                    Ok(taken) => room -= taken.min(room),
+                    // Whoever needs the block meets the same error, and can do something about it.
+                    Err(error) => tracing::warn!(%error, table = handle.meta.number, "a table could not be read ahead"),
+                }
+            }
+        }
     }
 }
 

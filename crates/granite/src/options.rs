@@ -84,6 +84,7 @@ pub struct Options {
     pub(crate) open_tables_max: usize,
     pub(crate) value_gc_share: f64,
     pub(crate) manual_compaction_only: bool,
+    pub(crate) warm_up: bool,
 }
 
 impl Default for Options {
@@ -112,6 +113,7 @@ impl Options {
             open_tables_max: 512,
             value_gc_share: 0.5,
             manual_compaction_only: false,
+            warm_up: true,
         }
     }
 
@@ -218,6 +220,14 @@ impl Options {
     #[must_use]
     pub const fn manual_compaction_only(mut self, manual: bool) -> Self {
         self.manual_compaction_only = manual;
+        self
+    }
+
+    /// Whether a background thread reads filters and indexes into the cache after the start, newest tables first, up to a quarter of it.
+    /// Default true; without threads it never happens.
+    #[must_use]
+    pub const fn warm_up(mut self, warm_up: bool) -> Self {
+        self.warm_up = warm_up;
         self
     }
 

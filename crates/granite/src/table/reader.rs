@@ -182,6 +182,23 @@ impl Table {
             + self.properties.largest.capacity()
     }
 
+    /// Reads filters and indexes into the cache, up to about `room` bytes of them. Returns how many bytes were taken.
+    pub(crate) fn warm_up(&self, room: u64) -> Result<u64> {
+        let mut taken = 0;
+        for partition in (0..).map_while(|number| self.top.get(number)) {
+            let filter_len = partition.filter.map_or(0, |handle| handle.len);
+            if taken + filter_len + partition.index.len > room {
+                break;
+            }
+            if let Some(handle) = partition.filter {
+                self.filter(handle, CacheUse::Fill)?;
+            }
+            self.index(partition.index, CacheUse::Fill)?;
+            taken += filter_len + partition.index.len;
+        }
+        Ok(taken)
+    }
+
     pub(super) const fn top(&self) -> &TopIndex {
         &self.top
     }

@@ -1,4 +1,5 @@
 //! Tests of granite through its public interface.
 
 mod basics;
+mod costs;
 mod ops;

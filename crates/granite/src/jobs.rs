@@ -275,9 +275,18 @@ impl DbCore {
     pub(crate) fn stale_segments(&self) -> BTreeSet<u64> {
         let manifest = self.manifest.lock();
         let live = manifest.state().live_bytes();
+        let is_below = |live: u64, of: u64| (live as f64) < self.options.value_gc_share * (of as f64);
         let is_stale = |(number, len): (&u64, &u64)| {
-            let live = live.get(number).copied().unwrap_or(0);
-            (live > 0 && (live as f64) < self.options.value_gc_share * (*len as f64)).then_some(*number)
+            let live = live.get(number).copied().filter(|&live| live > 0 && is_below(live, *len))?;
+            // Of a segment that a compaction wrote, keys and headers count for nothing: they would be written again.
+            match self.segments.get(*number).value_bytes() {
+                Ok(0) => Some(*number),
+                Ok(values) => is_below(live, values).then_some(*number),
+                Err(error) => {
+                    tracing::warn!(%error, "a segment is left as it is because its header cannot be read");
+                    None
+                }
+            }
         };
         manifest.state().segments.iter().filter_map(is_stale).collect()
     }

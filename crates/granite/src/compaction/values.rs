@@ -18,7 +18,7 @@ const BUFFER_LEN: usize = 256 << 10;
 struct Writer {
     segment: Arc<Segment>,
     file: Arc<dyn File>,
-    incarnation: u64,
+    header: SegmentHeader,
     /// File offset behind what was written.
     written: u64,
     buffer: Vec<u8>,
@@ -66,9 +66,10 @@ impl<'a> ValueWriter<'a> {
         let file = vfs.open(path, OpenMode::CreateNew).map_err(|error| Error::io("create", path, error))?;
         let incarnation = vfs.random_u64();
         let kind = SegmentKind::Values;
-        let header = SegmentHeader { kind, number, incarnation, first_seq: Seq::ZERO, durable: Seq::ZERO };
+        let (first_seq, durable) = (Seq::ZERO, Seq::ZERO);
+        let header = SegmentHeader { kind, number, incarnation, first_seq, durable, value_bytes: 0 };
         let buffer = header.encode().to_vec();
-        Ok(Writer { segment, file, incarnation, written: 0, buffer })
+        Ok(Writer { segment, file, header, written: 0, buffer })
     }
 
     fn close(&mut self) -> Result<()> {
@@ -77,6 +78,7 @@ impl<'a> ValueWriter<'a> {
         let number = writer.segment.number;
         let closed = writer
             .write_out()
+            .and_then(|()| writer.write_header())
             .and_then(|()| writer.file.sync_data().map_err(|error| Error::io("sync", writer.segment.path(), error)));
         self.done.insert(number, (writer.segment, len));
         closed
@@ -152,11 +154,12 @@ impl Writer {
             data_len: value.len() as u64,
         };
         let offset = self.len();
-        self.buffer.extend_from_slice(&header.encode(self.incarnation, offset));
+        self.buffer.extend_from_slice(&header.encode(self.header.incarnation, offset));
         self.buffer.extend_from_slice(meta);
         self.buffer.extend_from_slice(value);
         let padding = header.record_len() - header.body_len();
         self.buffer.resize(self.buffer.len() + padding as usize, 0);
+        self.header.value_bytes += value.len() as u64;
         if self.buffer.len() >= BUFFER_LEN {
             self.write_out()?;
         }
@@ -166,6 +169,14 @@ impl Writer {
             len: u32::try_from(value.len()).unwrap_or(u32::MAX),
             crc,
         })
+    }
+
+    /// Writes the header again, now that it is known how much the segment holds.
+    fn write_header(&self) -> Result<()> {
+        let written = self.file.write_at(0, &self.header.encode());
+        written.map_err(|error| Error::io("write", self.segment.path(), error))?;
+        self.segment.note_value_bytes(self.header.value_bytes);
+        Ok(())
     }
 
     fn write_out(&mut self) -> Result<()> {

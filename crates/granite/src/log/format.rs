@@ -30,6 +30,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) incarnation: u64,
     pub(crate) first_seq: Seq,
     pub(crate) durable: Seq,
+    /// Of a values segment: bytes of the values in it, without keys and headers. 0 for a log segment.
+    pub(crate) value_bytes: u64,
 }
 
 /// Why a segment header was not accepted.
@@ -49,6 +51,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.incarnation.to_le_bytes());
         out.extend_from_slice(&self.first_seq.get().to_le_bytes());
         out.extend_from_slice(&self.durable.get().to_le_bytes());
+        out.extend_from_slice(&self.value_bytes.to_le_bytes());
         out.resize(SEGMENT_HEADER_LEN - 4, 0);
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
         let mut header = [0; SEGMENT_HEADER_LEN];
@@ -68,7 +71,8 @@ impl SegmentHeader {
         let incarnation = input.u64().ok_or(CUT)?;
         let first_seq = input.u64().ok_or(CUT)?;
         let durable = input.u64().ok_or(CUT)?;
-        input.take(12).ok_or(CUT)?;
+        let value_bytes = input.u64().ok_or(CUT)?;
+        input.take(4).ok_or(CUT)?;
         let crc = input.u32().ok_or(CUT)?;
         let (summed, _) = bytes.split_at(SEGMENT_HEADER_LEN - 4);
         if crc32c::crc32c(summed) != crc {
@@ -82,7 +86,8 @@ impl SegmentHeader {
             2 => SegmentKind::Values,
             _ => return Err(HeaderFault::Damaged("the segment's kind is unknown")),
         };
-        Ok(Self { kind, number, incarnation, first_seq: Seq::new(first_seq), durable: Seq::new(durable) })
+        let (first_seq, durable) = (Seq::new(first_seq), Seq::new(durable));
+        Ok(Self { kind, number, incarnation, first_seq, durable, value_bytes })
     }
 }
 
@@ -307,6 +312,7 @@ mod tests {
             incarnation: 0x1234_5678_9abc_def0,
             first_seq: Seq::new(11),
             durable: Seq::new(10),
+            value_bytes: 12,
         };
         let bytes = header.encode();
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use vfs::{File, OpenMode, Vfs};
@@ -50,6 +50,7 @@ impl SegmentRegistry {
             file: Handle::empty(),
             handles: Arc::clone(&self.handles),
             obsolete: AtomicBool::new(false),
+            value_bytes: OnceLock::new(),
         });
         known.insert(number, Arc::downgrade(&segment));
         segment
@@ -72,6 +73,8 @@ pub(crate) struct Segment {
     file: Handle<dyn File>,
     handles: Arc<HandleCache>,
     obsolete: AtomicBool,
+    /// What the header says of the values in the segment, once it is known.
+    value_bytes: OnceLock<u64>,
 }
 
 impl std::fmt::Debug for Segment {
@@ -113,6 +116,23 @@ impl Segment {
             return Err(Error::corrupt(&self.path, pointer.offset, "a separated value fails its checksum"));
         }
         Ok(value)
+    }
+
+    /// Of a values segment: bytes of the values that were written to it. 0 for a log segment.
+    ///
+    /// # Errors
+    /// A header that is damaged or cannot be read.
+    pub(crate) fn value_bytes(&self) -> Result<u64> {
+        if let Some(&bytes) = self.value_bytes.get() {
+            return Ok(bytes);
+        }
+        let header = read_header(&*self.file()?, &self.path, self.number)?;
+        Ok(*self.value_bytes.get_or_init(|| header.value_bytes))
+    }
+
+    pub(crate) fn note_value_bytes(&self, bytes: u64) {
+        // The header that this says the same as is the only one that the segment ever gets.
+        self.value_bytes.get_or_init(|| bytes);
     }
 
     /// Removes the file once the last holder lets go.

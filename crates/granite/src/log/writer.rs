@@ -166,8 +166,9 @@ impl LogWriter {
         let (file, written_to) = self.create_file(&path)?;
         let vfs = self.segments.vfs();
         let incarnation = vfs.random_u64();
-        let header = SegmentHeader { kind: SegmentKind::Log, number, incarnation, first_seq, durable };
+        let header = SegmentHeader { kind: SegmentKind::Log, number, incarnation, first_seq, durable, value_bytes: 0 };
         if let Err(error) = file.write_at(0, &header.encode()) {
+            // Half a header would be taken for damage.
             super::segment::remove_obsolete(&**vfs, &path);
             return Err(Error::io("write", &path, error));
         }

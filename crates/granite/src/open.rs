@@ -18,7 +18,7 @@ use crate::log::pointer::ValuePointer;
 use crate::log::replay::{Log, LogEnd, LostLog, Preparation, Replayed};
 use crate::log::segment::{Segment, SegmentRegistry, remove_obsolete};
 use crate::manifest::file::{MANIFEST, read as read_manifest};
-use crate::manifest::{ManifestFile, ManifestState};
+use crate::manifest::{Edit, ManifestFile, ManifestState};
 use crate::memtable::{Buffer, SortedRunBuilder};
 use crate::options::{Background, Options};
 use crate::tree::{MemBuffer, TableContext, TableHandle, Version};
@@ -354,6 +354,12 @@ fn replay(core: &Arc<DbCore>, files: &[FileName], preparation: Preparation) -> R
             core.flush_immutables(&keyspace)?;
         }
         core.release_log()?;
+        let mut manifest = core.manifest.lock();
+        if manifest.state().log_first_seq != next_seq {
+            // Where no segment was left there was nothing to release either.
+            let segment = core.next_file_number();
+            core.commit_manifest(&mut manifest, vec![Edit::LogStart { segment, first_seq: next_seq }])?;
+        }
     }
     Ok(Recovery { batches: records, bytes, torn, lost, orphans_removed: 0 })
 }

@@ -82,8 +82,24 @@ struct Found {
     segment: Arc<Segment>,
     file: Arc<dyn File>,
     len: u64,
-    /// `Err` where the header is cut off or damaged: nothing in the segment can be told from garbage then.
-    header: Result<SegmentHeader>,
+    header: FoundHeader,
+}
+
+enum FoundHeader {
+    Intact(SegmentHeader),
+    /// It never reached the disk, and so no sync of the segment has returned: nothing in it was promised.
+    Unwritten,
+    /// It was written and is no longer what was written.
+    Damaged(Error),
+}
+
+impl Found {
+    const fn intact(&self) -> Option<&SegmentHeader> {
+        match &self.header {
+            FoundHeader::Intact(header) => Some(header),
+            FoundHeader::Unwritten | FoundHeader::Damaged(_) => None,
+        }
+    }
 }
 
 impl Log<'_> {
@@ -99,26 +115,22 @@ impl Log<'_> {
             bytes: 0,
         };
         let mut window = Window::new();
-        // Where reading goes on if the next segment is not to be found: the last segment read, and the offset behind its last record.
+        // Behind the last record read: the index of its segment, and an offset in it.
         let mut stop = (0, SEGMENT_HEADER_LEN as u64);
         let mut index = 0;
         loop {
-            let continues =
-                |segment: &Found| segment.header.as_ref().is_ok_and(|header| header.first_seq == end.next_seq);
+            let continues = |segment: &Found| segment.intact().is_some_and(|header| header.first_seq == end.next_seq);
             let rest = found.get(index..).unwrap_or_default();
-            if let Some(next) = rest.iter().position(continues).map(|position| index + position)
-                && let Some(segment) = found.get(next)
-            {
-                let offset = self.read_run(segment, SEGMENT_HEADER_LEN as u64, None, &mut window, &mut end, sink)?;
-                stop = (next, offset);
-                index = next + 1;
-                continue;
-            }
-            if !self.cross_gap(&found, stop.0, stop.1, &mut window, &mut end, sink)? {
-                return Ok(end);
-            }
-            index = index.max(stop.0 + 1);
-            stop = (index, SEGMENT_HEADER_LEN as u64);
+            let next = match rest.iter().position(continues) {
+                Some(position) => (index + position, SEGMENT_HEADER_LEN as u64),
+                None => match self.judge_end(&found, stop, &mut window, &mut end)? {
+                    Some(behind_gap) => behind_gap,
+                    None => return Ok(end),
+                },
+            };
+            let Some(segment) = found.get(next.0) else { return Ok(end) };
+            stop = (next.0, self.read_run(segment, next.1, &mut window, &mut end, sink)?);
+            index = next.0 + 1;
         }
     }
 
@@ -133,161 +145,157 @@ impl Log<'_> {
                 file.drop_cache().map_err(|error| Error::io("drop the cache of", &path, error))?;
             }
             let len = file.len().map_err(|error| Error::io("read the length of", &path, error))?;
-            let header = read_header(&*file, &path, number);
-            match header {
-                Err(error @ (Error::Io { .. } | Error::NewerFormat { .. })) => return Err(error),
+            let header = match read_header(&*file, &path, number) {
                 // Left over from a compaction that was not finished.
                 Ok(SegmentHeader { kind: SegmentKind::Values, .. }) => continue,
-                _ => {}
-            }
+                Ok(header) => FoundHeader::Intact(header),
+                Err(error @ Error::Corrupt { .. }) if header_was_written(&*file, &path, number)? => {
+                    FoundHeader::Damaged(error)
+                }
+                Err(Error::Corrupt { .. }) => FoundHeader::Unwritten,
+                Err(error) => return Err(error),
+            };
             found.push(Found { segment, file, len, header });
         }
         Ok(found)
     }
 
-    /// Reads records from `offset` on while each continues the sequence; with `below`, only up to that sequence, and gaps are crossed.
+    /// Reads records from `offset` on while each continues the sequence. Returns where it stopped.
     fn read_run(
         &self,
         found: &Found,
         offset: u64,
-        below: Option<Seq>,
         window: &mut Window,
         end: &mut LogEnd,
         sink: &mut dyn FnMut(Replayed<'_>) -> Result<()>,
     ) -> Result<u64> {
-        let Ok(segment_header) = &found.header else { return Ok(offset) };
+        let Some(segment_header) = found.intact() else { return Ok(offset) };
         let mut at = offset;
-        let mut counted_to = offset;
         let mut has_values = false;
-        let mut gap_from = None;
         window.open(found);
-        while at + RECORD_HEADER_LEN as u64 <= found.len {
-            let step = match window.record(at, segment_header.incarnation)? {
-                Some(header) if self.counts(&header, end.next_seq, below) && window.body_is_intact(at, &header)? => {
-                    if let Some(offset) = gap_from.take().filter(|_| header.first_seq > end.next_seq) {
-                        let last = Some(Seq::new(header.first_seq.get() - 1));
-                        let segment = found.segment.number;
-                        end.lost.push(LostLog { first: end.next_seq, last, segment, offset });
-                    }
-                    let data_offset = at + RECORD_HEADER_LEN as u64 + u64::from(header.meta_len);
-                    sink(Replayed { segment: &found.segment, header, meta: &window.meta, data_offset })?;
-                    end.next_seq = header.end_seq();
-                    end.records += 1;
-                    end.bytes += header.record_len();
-                    has_values |= header.data_len > 0;
-                    counted_to = at + header.record_len();
-                    header.record_len()
-                }
-                _ if below.is_none() => break,
-                _ => {
-                    gap_from.get_or_insert(at);
-                    window.next_tag(at + ALIGNMENT, segment_header.incarnation)? - at
-                }
-            };
-            at += step;
+        while let Some(header) = window.record(at, segment_header.incarnation)? {
+            if header.first_seq != end.next_seq || !window.body_is_intact(at, &header)? {
+                break;
+            }
+            let data_offset = at + RECORD_HEADER_LEN as u64 + u64::from(header.meta_len);
+            sink(Replayed { segment: &found.segment, header, meta: &window.meta, data_offset })?;
+            end.next_seq = header.end_seq();
+            end.records += 1;
+            end.bytes += header.record_len();
+            has_values |= header.data_len > 0;
+            at += header.record_len();
         }
         let first_seq = segment_header.first_seq;
-        match end.segments.last_mut().filter(|last| last.segment.number == found.segment.number) {
-            Some(last) => {
-                last.len = last.len.max(counted_to);
-                last.has_values |= has_values;
-            }
-            None => end.segments.push(LogSegment {
-                segment: Arc::clone(&found.segment),
-                first_seq,
-                len: counted_to,
-                has_values,
-            }),
+        if let Some(last) = end.segments.last_mut().filter(|last| last.segment.number == found.segment.number) {
+            last.len = last.len.max(at);
+            last.has_values |= has_values;
+        } else {
+            let segment = Arc::clone(&found.segment);
+            end.segments.push(LogSegment { segment, first_seq, len: at, has_values });
         }
         Ok(at)
     }
 
-    fn counts(&self, header: &RecordHeader, next: Seq, below: Option<Seq>) -> bool {
-        match below {
-            None => header.first_seq == next,
-            Some(below) => header.first_seq >= next && header.end_seq() <= below,
-        }
-    }
-
-    /// Judges an end of the log in segment `index` at `offset`. True if reading goes on with the following segment (salvage only).
-    fn cross_gap(
+    /// Judges an end of the log at `stop`. Returns where reading goes on behind damage (salvage only): segment and offset.
+    fn judge_end(
         &self,
         found: &[Found],
-        index: usize,
-        offset: u64,
+        stop: (usize, u64),
         window: &mut Window,
         end: &mut LogEnd,
-        sink: &mut dyn FnMut(Replayed<'_>) -> Result<()>,
-    ) -> Result<bool> {
-        let Some(here) = found.get(index) else {
-            // No segment is left at all.
-            let last_read = end.next_seq.get().saturating_sub(1);
-            if self.durable.get() <= last_read {
-                return Ok(false);
-            }
-            if self.mode != RecoveryMode::Salvage {
-                let what = format!(
-                    "the log's segments are missing: it ends at operation {last_read}, but everything up to operation {} was acknowledged as durable",
-                    self.durable
-                );
-                return Err(Error::corrupt(self.dir, 0, what));
-            }
-            end.lost.push(LostLog { first: end.next_seq, last: Some(self.durable), segment: 0, offset: 0 });
-            end.next_seq = self.durable.plus(1);
-            return Ok(false);
-        };
+    ) -> Result<Option<(usize, u64)>> {
+        let (index, offset) = stop;
         let evidence = self.evidence(found, index, offset, window)?;
         let promised = evidence.durable.max(self.durable);
-        let number = here.segment.number;
         let last_read = end.next_seq.get().saturating_sub(1);
-        if self.mode != RecoveryMode::Salvage {
-            if promised.get() > last_read {
-                let what = format!(
-                    "the log breaks off after operation {last_read}, but everything up to operation {promised} was acknowledged as durable"
-                );
-                return Err(Error::corrupt(here.segment.path(), offset, what));
-            }
+        let number = found.get(index).map_or(0, |here| here.segment.number);
+        if promised.get() <= last_read && evidence.damaged.is_none() {
             if evidence.remains {
                 if self.mode == RecoveryMode::Strict {
                     let what = "the log ends in a torn record, which strict recovery refuses; mode `tail` drops it";
-                    return Err(Error::corrupt(here.segment.path(), offset, what));
+                    return Err(Error::corrupt(
+                        found.get(index).map_or(self.dir, |here| here.segment.path()),
+                        offset,
+                        what,
+                    ));
                 }
                 end.torn = Some((number, offset));
             }
-            return Ok(false);
+            return Ok(None);
         }
-        // Records behind the gap count as long as no later segment claims their sequence numbers.
-        let following = found.get(index + 1..).unwrap_or_default();
-        let next_first = following.iter().find_map(|later| later.header.as_ref().ok()).map(|header| header.first_seq);
-        let before = end.next_seq;
-        self.read_run(here, offset, Some(next_first.unwrap_or(Seq::MAX)), window, end, sink)?;
-        match next_first {
-            Some(first) if first > end.next_seq => {
-                let last = Some(Seq::new(first.get() - 1));
-                end.lost.push(LostLog { first: end.next_seq, last, segment: number, offset });
-                end.next_seq = first;
-            }
-            None if end.next_seq == before && promised.get() > last_read => {
-                end.lost.push(LostLog { first: end.next_seq, last: Some(promised), segment: number, offset });
-                end.next_seq = promised.plus(1);
-            }
-            None if end.next_seq == before && evidence.remains => end.torn = Some((number, offset)),
-            _ => {}
+        if self.mode != RecoveryMode::Salvage {
+            return Err(match (found.get(index), evidence.damaged) {
+                (_, Some(error)) => error,
+                (Some(here), None) => {
+                    let what = format!(
+                        "the log breaks off after operation {last_read}, but everything up to operation {promised} was acknowledged as durable"
+                    );
+                    Error::corrupt(here.segment.path(), offset, what)
+                }
+                (None, None) => {
+                    let what = format!(
+                        "the log's segments are missing: it ends at operation {last_read}, but everything up to operation {promised} was acknowledged as durable"
+                    );
+                    Error::corrupt(self.dir, 0, what)
+                }
+            });
         }
-        Ok(index + 1 < found.len())
+        let behind = self.next_intact(found, stop, end.next_seq, window)?;
+        let last = match &behind {
+            Some((_, first)) => Some(Seq::new(first.get() - 1)),
+            None => Some(promised).filter(|promised| promised.get() > last_read),
+        };
+        end.lost.push(LostLog { first: end.next_seq, last, segment: number, offset });
+        end.next_seq = last.map_or(end.next_seq, |last| last.plus(1));
+        Ok(behind.map(|(place, _)| place))
     }
 
-    /// What stands behind an end of the log: the greatest durable sequence claimed there, and whether a record was begun.
-    fn evidence(&self, found: &[Found], index: usize, offset: u64, window: &mut Window) -> Result<Evidence> {
-        let mut evidence = Evidence { durable: Seq::ZERO, remains: false };
-        for (position, segment) in found.iter().enumerate().skip(index) {
-            let Ok(header) = &segment.header else {
-                evidence.remains |= segment.len > 0;
-                continue;
-            };
-            if position > index {
-                evidence.durable = evidence.durable.max(header.durable);
+    /// The first intact record behind `stop` that continues the log after a gap: its place and its first sequence.
+    fn next_intact(
+        &self,
+        found: &[Found],
+        stop: (usize, u64),
+        next: Seq,
+        window: &mut Window,
+    ) -> Result<Option<((usize, u64), Seq)>> {
+        for (index, segment) in found.iter().enumerate().skip(stop.0) {
+            let Some(segment_header) = segment.intact() else { continue };
+            // What a later segment claims is its own: records here with those numbers are a tail that was dropped before.
+            let following = found.get(index + 1..).unwrap_or_default();
+            let below = following.iter().find_map(Found::intact).map_or(Seq::MAX, |header| header.first_seq);
+            let mut at = if index == stop.0 { stop.1 } else { SEGMENT_HEADER_LEN as u64 };
+            window.open(segment);
+            while at + RECORD_HEADER_LEN as u64 <= segment.len {
+                if let Some(header) = window.record(at, segment_header.incarnation)?
+                    && header.first_seq >= next
+                    && header.end_seq() <= below
+                    && window.body_is_intact(at, &header)?
+                {
+                    return Ok(Some(((index, at), header.first_seq)));
+                }
+                at = window.next_tag(at + ALIGNMENT, segment_header.incarnation)?;
             }
+        }
+        Ok(None)
+    }
+
+    /// What stands behind an end of the log: the greatest durable sequence claimed there, whether a record was begun, and damage that
+    /// hides what it was.
+    fn evidence(&self, found: &[Found], index: usize, offset: u64, window: &mut Window) -> Result<Evidence> {
+        let mut evidence = Evidence { durable: Seq::ZERO, remains: false, damaged: None };
+        for (position, segment) in found.iter().enumerate().skip(index) {
+            let header = match &segment.header {
+                FoundHeader::Intact(header) => header,
+                FoundHeader::Unwritten => {
+                    evidence.remains |= segment.len > 0;
+                    continue;
+                }
+                FoundHeader::Damaged(error) => {
+                    evidence.damaged.get_or_insert_with(|| error.clone());
+                    continue;
+                }
+            };
+            evidence.durable = evidence.durable.max(header.durable);
             let mut at = if position == index { offset } else { SEGMENT_HEADER_LEN as u64 };
             window.open(segment);
             if position == index && window.begins_with_tag(at, header.incarnation)? {
@@ -311,6 +319,20 @@ impl Log<'_> {
 struct Evidence {
     durable: Seq,
     remains: bool,
+    damaged: Option<Error>,
+}
+
+/// Tells a header that is damaged from one that a crash kept from being written. It lies within one sector, so a crash leaves
+/// all of it or what was there before: nothing, zeros, or the header of the segment that the file was before it was recycled.
+fn header_was_written(file: &dyn File, path: &Path, number: u64) -> Result<bool> {
+    let mut bytes = [0; SEGMENT_HEADER_LEN];
+    match file.read_exact_at(0, &mut bytes) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+        Err(error) => return Err(Error::io("read", path, error)),
+    }
+    let recycled = SegmentHeader::decode(&bytes).is_ok_and(|header| header.number < number);
+    Ok(!recycled && bytes.iter().any(|&byte| byte != 0))
 }
 
 const WINDOW_LEN: usize = 256 << 10;

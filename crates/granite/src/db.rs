@@ -234,12 +234,32 @@ impl DbCore {
             if self.durable().plus(1) < log.next_seq {
                 synced = self.sync_log(&mut log);
             }
+            drop(log);
+            synced = synced.and_then(|()| self.note_durable());
         }
         for path in self.recycler.drain() {
             crate::log::segment::remove_obsolete(&*self.context.vfs, &path);
         }
         drop(self.lock.lock().take());
         synced
+    }
+}
+
+impl DbCore {
+    /// Notes in the manifest how far the log reaches: without that, damage of its last records cannot be told from a tail
+    /// that a crash tore.
+    fn note_durable(&self) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        if manifest.state().durable >= self.durable() {
+            return Ok(());
+        }
+        match self.commit_manifest(&mut manifest, Vec::new()) {
+            Err(Error::StorageFull { .. }) => {
+                tracing::warn!("the disk is too full to note where the log ends; nothing is lost by that");
+                Ok(())
+            }
+            noted => noted,
+        }
     }
 }
 

@@ -2,4 +2,8 @@
 
 mod basics;
 mod costs;
+mod crash;
 mod ops;
+mod oracle;
+mod recovery;
+mod workload;

@@ -329,8 +329,11 @@ pub fn show(key: &[u8]) -> String {
     key.escape_ascii().to_string().chars().take(24).collect()
 }
 
+/// All entries of a database, by keyspace.
+type Dump = BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>;
+
 /// All content of a database, for comparing two openings.
-pub fn dump(db: &Db) -> BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>> {
+pub fn dump(db: &Db) -> Dump {
     let read = |name: String| {
         let keyspace = db.existing_keyspace(&name).unwrap();
         let entries = keyspace.scan::<&[u8], _>(..).unwrap().collect::<Result<_, _>>().unwrap();

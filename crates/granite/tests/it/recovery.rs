@@ -19,7 +19,7 @@ fn key(number: u64) -> Vec<u8> {
 
 fn value(number: u64) -> Vec<u8> {
     // Every third value is a separated one.
-    vec![number as u8; if number % 3 == 0 { 300 } else { 40 }]
+    vec![number as u8; if number.is_multiple_of(3) { 300 } else { 40 }]
 }
 
 fn keyspace(db: &Db) -> Keyspace {

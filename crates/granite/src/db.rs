@@ -27,7 +27,7 @@ use crate::tree::{TableContext, Version};
 
 /// Longest name of a keyspace in bytes.
 const KEYSPACE_NAME_MAX: usize = 255;
-/// Log segments without separated values are about as long as the write buffers, but not shorter than this, in bytes.
+/// Log segments without separated values are half as long as the write buffers, as one memtable is, but not shorter than this, in bytes.
 const PLAIN_SEGMENT_LEN_MIN: u64 = 1 << 20;
 
 /// The log, and what it still has to keep.
@@ -132,7 +132,7 @@ impl DbCore {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         static IDS: AtomicU64 = AtomicU64::new(1);
         let recycler = Arc::new(Recycler::default());
-        let plain_segment_len = (parts.options.write_buffer_len() as u64 * 2).max(PLAIN_SEGMENT_LEN_MIN);
+        let plain_segment_len = (parts.options.write_buffer_len() as u64 / 2).max(PLAIN_SEGMENT_LEN_MIN);
         let writer = LogWriter::new(&parts.segments, &recycler, parts.options.segment_len, plain_segment_len);
         let last = parts.next_seq.get().saturating_sub(1);
         Arc::new(Self {

@@ -26,7 +26,7 @@ const DIRECT_LEN_MIN: usize = 128 << 10;
 /// The buffer is given back when it has grown beyond this.
 const BUFFER_LEN_MAX: usize = 256 << 10;
 /// Segments kept for another use.
-const RECYCLED_MAX: usize = 2;
+const RECYCLED_MAX: usize = 4;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 

@@ -1,4 +1,12 @@
 //! granite: a durable embedded LSM key-value engine.
+//!
+//! Begin with [`Db::open`], take a [`Keyspace`] from it, and write to it directly or through a [`WriteBatch`] that spans several.
+//! [`Snapshot`] keeps a moment readable, [`Iter`] walks in both directions, [`Options`] and [`KeyspaceOptions`] say what may be chosen,
+//! [`Error::kind`] what to do when something goes wrong.
+//!
+//! The disk, the clock and randomness come in through the crate `vfs`; nothing here looks at the environment or the terminal, and nothing
+//! knows an async runtime.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)

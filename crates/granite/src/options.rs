@@ -1,5 +1,6 @@
 //! What a user chooses: for the database, for a keyspace, for one write.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -381,5 +382,33 @@ impl KeyspaceOptions {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// One line for people.
+impl fmt::Display for KeyspaceOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key_layout {
+            KeyLayout::Plain => f.write_str("any keys")?,
+            KeyLayout::Hash { width } => write!(f, "hashes of {width} bytes as keys")?,
+        }
+        match self.separation_threshold {
+            Some(bytes) => write!(f, ", values from {bytes} bytes on separated")?,
+            None => f.write_str(", no values separated")?,
+        }
+        write!(f, ", blocks of {} bytes, ", self.block_len)?;
+        match self.codec {
+            Codec::None => f.write_str("no compression")?,
+            Codec::Lz4 => f.write_str("LZ4")?,
+            Codec::Zstd { level } => write!(f, "Zstandard at level {level}")?,
+        }
+        match self.filter {
+            FilterPolicy::None => f.write_str(", no filters")?,
+            FilterPolicy::Bloom { bits_per_key } => write!(f, ", Bloom filters of {bits_per_key} bits a key")?,
+        }
+        f.write_str(match self.compaction {
+            CompactionPolicy::Leveled => ", leveled",
+            CompactionPolicy::Tiered => ", tiered",
+        })
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{batch, bench, compact, del, diag, get, metrics, put, scan, stats};
+use crate::commands::{batch, bench, checkpoint, compact, del, diag, get, metrics, put, scan, stats};
 use crate::form::Form;
 
 const EXIT_CODES: &str = "\
@@ -81,6 +81,7 @@ pub enum Command {
     Compact(compact::Compact),
     Stats(stats::Stats),
     Diag(diag::Diag),
+    Checkpoint(checkpoint::Checkpoint),
     Metrics(metrics::Metrics),
     Bench(bench::Bench),
 }

@@ -21,6 +21,9 @@ const SEED: u64 = 0x6772_616e_6974_6521;
 /// Longest time for the durable puts.
 const DURABLE_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Longest duration that is told apart, in nanoseconds: a minute.
+const DURATION_MAX_NS: u64 = 60_000_000_000;
+
 /// Take a quick look at the speed of this machine: random writes, random reads, durable writes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -119,7 +122,7 @@ fn timed(
     time_max: Duration,
     mut operation: impl FnMut() -> Result<()>,
 ) -> Result<Measured> {
-    let mut histogram = Histogram::<u64>::new(3).context("make a histogram")?;
+    let mut histogram = Histogram::<u64>::new_with_bounds(1, DURATION_MAX_NS, 3).context("make a histogram")?;
     let start = Instant::now();
     let mut before = start;
     for _ in 0..count {

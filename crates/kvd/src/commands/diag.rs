@@ -70,7 +70,7 @@ impl Report {
         let stats = db.stats();
         let mut keyspace_options = Vec::new();
         for name in db.keyspace_names() {
-            let options = format!("{:?}", db.existing_keyspace(&name)?.options());
+            let options = db.existing_keyspace(&name)?.options().to_string();
             keyspace_options.push(KeyspaceOptionsReport { name, options });
         }
         Ok(Self {

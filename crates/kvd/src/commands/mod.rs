@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod bench;
+pub mod checkpoint;
 pub mod compact;
 pub mod del;
 pub mod diag;
@@ -26,6 +27,7 @@ pub fn run(session: &mut Session, command: Command) -> Result<()> {
         Command::Compact(compact) => compact.run(session),
         Command::Stats(stats) => stats.run(session),
         Command::Diag(diag) => diag.run(session),
+        Command::Checkpoint(checkpoint) => checkpoint.run(session),
         Command::Metrics(metrics) => metrics.run(session),
         Command::Bench(bench) => bench.run(session),
     }

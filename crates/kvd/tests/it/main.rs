@@ -3,6 +3,8 @@
 mod program;
 
 mod batch;
+mod book;
+mod checkpoint;
 mod failures;
 mod forms;
 mod metrics;

@@ -1,7 +1,7 @@
 //! Runs kvd on a database of its own.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 /// A directory in which a database may be made.
 pub struct Place {
-    dir: TempDir,
+    dir: Option<TempDir>,
+    database: PathBuf,
 }
 
 /// What one run left behind.
@@ -44,11 +45,23 @@ impl Ended {
 
 impl Place {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("database");
+        Self { dir: Some(dir), database }
+    }
+
+    /// A database that is there already.
+    pub fn at(database: &Path) -> Self {
+        Self { dir: None, database: database.to_owned() }
     }
 
     pub fn database(&self) -> PathBuf {
-        self.dir.path().join("database")
+        self.database.clone()
+    }
+
+    /// A path beside the database.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.as_ref().unwrap().path().join(name)
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {

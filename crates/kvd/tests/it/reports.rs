@@ -63,7 +63,12 @@ fn bench_reports_its_workloads_and_cleans_up() {
     let names: Vec<_> = workloads.iter().map(|one| one["workload"].as_str().unwrap()).collect();
     assert_eq!(names, ["fillrandom", "readrandom", "durable put"]);
     assert_eq!(workloads[1]["operations"], 500);
-    assert!(workloads.iter().all(|one| one["p50_ns"].as_u64().unwrap() > 0), "{report}");
+    for one in workloads {
+        let figure = |name: &str| one[name].as_f64().unwrap();
+        assert!(figure("p50_ns") <= figure("p99_ns") && figure("p99_ns") <= figure("max_ns"), "{report}");
+        // The percentiles are of the time that was measured: no operation but the longest takes as long as it.
+        assert!(figure("max_ns") * figure("operations") >= 0.99e9 * figure("seconds"), "{report}");
+    }
     let text = place.run(&["bench", "--count", "10", "--durable", "1"]).ok();
     assert!(text.text().contains("a quick look; the crate `bench` measures properly"), "{text:?}");
     let stats = place.run(&["stats", "--json"]).ok().json();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::program::Place;
@@ -77,24 +78,50 @@ fn a_directory_of_other_files_is_not_taken() {
     assert_eq!(fs::read_dir(place.database()).unwrap().count(), 1);
 }
 
-/// If it fails, a program that was killed while it wrote leaves a database that kvd cannot open, or that `strict` takes for whole.
-#[test]
-fn a_torn_tail_is_dropped_or_with_strict_refused() {
-    let place = Place::new();
-    let lines = b"put a 1\nput b the-last-value\n";
-    place.run_with(&["batch", "--every", "1", "--ack"], lines).ok();
-    let value = b"the-last-value";
-    for path in fs::read_dir(place.database()).unwrap().map(|entry| entry.unwrap().path()) {
+/// Zeroes a value and everything behind it in the file that holds it.
+fn cut_log_at(database: &Path, value: &[u8]) {
+    let mut cut = 0;
+    for path in fs::read_dir(database).unwrap().map(|entry| entry.unwrap().path()) {
         let mut bytes = fs::read(&path).unwrap();
         if let Some(start) = bytes.windows(value.len()).position(|window| window == value) {
             bytes[start..].fill(0);
             fs::write(&path, bytes).unwrap();
+            cut += 1;
         }
     }
+    assert_eq!(cut, 1);
+}
+
+/// If it fails, a program that was killed while it wrote leaves a database that kvd cannot open, or that `strict` takes for whole.
+#[test]
+fn a_torn_tail_is_dropped_or_with_strict_refused() {
+    let place = Place::new();
+    let mut killed = place.command(&["batch", "--every", "1", "--ack"]).stdin(Stdio::piped()).spawn().unwrap();
+    killed.stdin.as_mut().unwrap().write_all(b"put a 1\nput b the-last-value\n").unwrap();
+    let acknowledged = BufReader::new(killed.stdout.take().unwrap()).lines().take(2).count();
+    assert_eq!(acknowledged, 2);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    // What a loss of power could have left, had the second batch not been synced yet.
+    cut_log_at(&place.database(), b"the-last-value");
     place.run(&["scan", "--recovery", "strict"]).code(3);
     assert_eq!(place.run(&["scan"]).ok().text(), "a 1\n");
     let stats = place.run(&["stats"]).ok();
     assert!(stats.text().contains("torn tail: dropped from segment"), "{stats:?}");
     let diag = place.run(&["diag", "--json"]).ok().json();
     assert_eq!(diag["warnings"].as_array().unwrap().len(), 1, "{diag}");
+}
+
+/// If it fails, acknowledged writes vanish without a word, or what is left of them cannot be had.
+#[test]
+fn damage_of_the_log_is_refused_and_with_salvage_told() {
+    let place = Place::new();
+    place.run_with(&["batch", "--every", "1"], b"put a 1\nput b the-last-value\n").ok();
+    cut_log_at(&place.database(), b"the-last-value");
+    for mode in ["strict", "tail"] {
+        place.run(&["scan", "--recovery", mode]).code(3);
+    }
+    let salvaged = place.run(&["scan", "--recovery", "salvage"]).ok();
+    assert_eq!(salvaged.text(), "a 1\n");
+    assert!(salvaged.stderr.contains("kvd: lost: the operations 2 to"), "{salvaged:?}");
 }

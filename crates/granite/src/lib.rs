@@ -22,6 +22,7 @@ mod db;
 mod error;
 mod flush;
 mod handles;
+pub mod inspect;
 mod install;
 mod iter;
 mod jobs;
@@ -48,7 +49,9 @@ pub use key::{MAX_KEY_LEN, MAX_VALUE_LEN, Seq};
 pub use keyspace::Keyspace;
 pub use log::replay::LostLog;
 pub use open::Recovery;
-pub use ops::{CheckpointReport, IngestReport};
+pub use ops::{
+    CheckpointReport, Finding, IngestReport, LostRange, LostValue, RepairReport, VerifyReport, repair, verify,
+};
 pub use options::{
     Background, CompactionPolicy, Durability, KeyLayout, KeyspaceOptions, MIN_MEMORY_BUDGET, Options, RecoveryMode,
 };

@@ -23,7 +23,7 @@ use crate::memtable::{Buffer, SortedRunBuilder};
 use crate::options::{Background, Options};
 use crate::tree::{MemBuffer, TableContext, TableHandle, Version};
 
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 /// Log that tables have absorbed is given up at open if it is at least this long, in bytes; less is not worth a sync.
 const RELEASE_LEN_MIN: u64 = 1 << 20;
 
@@ -306,7 +306,7 @@ impl Collector<'_> {
 }
 
 /// Reads the log's tail into memory, or into tables where it exceeds the budget.
-fn replay(core: &Arc<DbCore>, files: &[FileName], preparation: Preparation) -> Result<Recovery> {
+pub(crate) fn replay(core: &Arc<DbCore>, files: &[FileName], preparation: Preparation) -> Result<Recovery> {
     let (log_start, first_seq, durable, sealed) = {
         let manifest = core.manifest.lock();
         let state = manifest.state();

@@ -7,4 +7,5 @@ pub(crate) mod format;
 pub(crate) mod pointer;
 pub(crate) mod replay;
 pub(crate) mod segment;
+pub(crate) mod walk;
 pub(crate) mod writer;

@@ -340,7 +340,7 @@ const WINDOW_LEN: usize = 256 << 10;
 const PIECE_LEN: usize = 64 << 10;
 
 /// Reads a segment forward through one buffer.
-struct Window {
+pub(super) struct Window {
     file: Option<(Arc<dyn File>, u64, std::path::PathBuf)>,
     buffer: Vec<u8>,
     /// File offset of the buffer's first byte.
@@ -350,18 +350,28 @@ struct Window {
 }
 
 impl Window {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { file: None, buffer: Vec::new(), start: 0, meta: Vec::new() }
     }
 
     fn open(&mut self, found: &Found) {
-        self.file = Some((Arc::clone(&found.file), found.len, found.segment.path().to_owned()));
+        self.over(Arc::clone(&found.file), found.len, found.segment.path());
+    }
+
+    /// Begins to read the first `len` bytes of `file`.
+    pub(super) fn over(&mut self, file: Arc<dyn File>, len: u64, path: &Path) {
+        self.file = Some((file, len, path.to_owned()));
         self.buffer.clear();
         self.start = 0;
     }
 
+    /// The operations of the record that was checked last.
+    pub(super) fn operations(&self) -> &[u8] {
+        &self.meta
+    }
+
     /// The bytes `offset..offset + len`, or `None` where the file ends before.
-    fn bytes(&mut self, offset: u64, len: usize) -> Result<Option<&[u8]>> {
+    pub(super) fn bytes(&mut self, offset: u64, len: usize) -> Result<Option<&[u8]>> {
         let Some((file, file_len, path)) = &self.file else { return Ok(None) };
         if offset.checked_add(len as u64).is_none_or(|end| end > *file_len) {
             return Ok(None);
@@ -403,13 +413,13 @@ impl Window {
         Ok(file_len)
     }
 
-    fn record(&mut self, offset: u64, incarnation: u64) -> Result<Option<RecordHeader>> {
+    pub(super) fn record(&mut self, offset: u64, incarnation: u64) -> Result<Option<RecordHeader>> {
         let Some(bytes) = self.bytes(offset, RECORD_HEADER_LEN)? else { return Ok(None) };
         Ok(bytes.first_chunk().and_then(|bytes| RecordHeader::decode(bytes, incarnation, offset)))
     }
 
     /// Checks the operations and every value; leaves the operations in `meta`.
-    fn body_is_intact(&mut self, offset: u64, header: &RecordHeader) -> Result<bool> {
+    pub(super) fn body_is_intact(&mut self, offset: u64, header: &RecordHeader) -> Result<bool> {
         let meta_offset = offset + RECORD_HEADER_LEN as u64;
         let mut meta = std::mem::take(&mut self.meta);
         meta.clear();

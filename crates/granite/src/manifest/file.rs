@@ -98,6 +98,30 @@ fn record_at(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     (len > 0 && record_crc(offset as u64, len, edits) == crc).then_some((edits, RECORD_HEADER_LEN + len as usize))
 }
 
+/// A place of a manifest: a record, or bytes (`edits` is `None`) that are none.
+#[derive(Debug)]
+pub(crate) struct RecordFound {
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) edits: Option<Vec<Edit>>,
+}
+
+/// All that stands behind the header of a manifest of these bytes, past damage.
+pub(crate) fn find_records(bytes: &[u8]) -> Vec<RecordFound> {
+    let mut found: Vec<RecordFound> = Vec::new();
+    let mut at = HEADER_LEN;
+    while at < bytes.len() {
+        let record = record_at(bytes, at).map(|(edits, len)| (decode_edits(edits), len));
+        let (edits, len) = record.unwrap_or((None, 1));
+        match found.last_mut().filter(|last| last.edits.is_none() && edits.is_none()) {
+            Some(gap) => gap.len += len as u64,
+            None => found.push(RecordFound { offset: at as u64, len: len as u64, edits }),
+        }
+        at += len;
+    }
+    found
+}
+
 fn encode_record(offset: u64, edits: &[Edit]) -> Vec<u8> {
     let mut body = Vec::new();
     for edit in edits {
@@ -167,6 +191,20 @@ impl ManifestFile {
             state: read.state,
             failed: Some("the database is open read-only".into()),
         })
+    }
+
+    /// A state that is in memory only. Nothing can be appended to it; `file` is never looked at.
+    pub(crate) fn detached(vfs: &Arc<dyn Vfs>, dir: &Path, state: ManifestState, file: Arc<dyn File>) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            path: dir.join(MANIFEST),
+            vfs: Arc::clone(vfs),
+            file,
+            len: 0,
+            len_after_rewrite: 0,
+            state,
+            failed: Some("the database is being repaired".into()),
+        }
     }
 
     pub(crate) const fn state(&self) -> &ManifestState {

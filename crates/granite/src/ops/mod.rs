@@ -6,6 +6,11 @@
 mod checkpoint;
 mod ingest;
 mod reopen;
+mod repair;
+mod tables;
+mod verify;
 
 pub use checkpoint::CheckpointReport;
 pub use ingest::IngestReport;
+pub use repair::{LostRange, LostValue, RepairReport, repair};
+pub use verify::{Finding, VerifyReport, verify};

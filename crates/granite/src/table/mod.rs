@@ -21,6 +21,7 @@ mod properties;
 mod range_tombstone_block;
 mod reader;
 mod separators;
+mod survey;
 mod verify;
 mod writer;
 
@@ -32,9 +33,12 @@ pub use codec::Codec;
 pub(crate) use cursor::TableCursor;
 pub use filter::FilterPolicy;
 pub(crate) use filter::{Filter, KeyHash};
+pub(crate) use format::BlockKind;
 pub(crate) use index::Index;
 pub(crate) use options::{KeyLayout, TableOptions};
+pub(crate) use properties::Properties;
 pub(crate) use reader::Table;
+pub(crate) use survey::{BlockRef, Damage, Entries, Survey};
 pub(crate) use writer::{TableWriter, UnstampedTable};
 
 /// A rule of the format that some bytes break; the caller knows the file and the offset.

@@ -296,7 +296,13 @@ impl Table {
 }
 
 /// Reads and checks a block; what comes back is neither compressed nor has a trailer.
-fn read_block(file: &dyn File, path: &Path, handle: BlockHandle, blocks_end: u64, place: Place) -> Result<Vec<u8>> {
+pub(super) fn read_block(
+    file: &dyn File,
+    path: &Path,
+    handle: BlockHandle,
+    blocks_end: u64,
+    place: Place,
+) -> Result<Vec<u8>> {
     let malformed = |malformed: Malformed| malformed.at(path, handle.offset);
     handle.check(blocks_end).map_err(malformed)?;
     let len = usize::try_from(handle.len).map_err(|_| malformed(Malformed("a block does not fit into memory")))?;

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod ingest;
 mod reopen;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -10,12 +10,15 @@ use crate::log::pointer::ValuePointer;
 use crate::log::segment::SegmentRegistry;
 use crate::table::Survey;
 
+/// From a key to a key, both included, as far as they are known.
+pub(crate) type Stretch = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// What was met in a table.
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
     pub(crate) findings: Vec<Finding>,
     /// Stretches in which entries are lost: at or after the first key, at or before the second, as far as that is known.
-    pub(crate) lost: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)>,
+    pub(crate) lost: Vec<Stretch>,
     /// Entries whose separated value is lost.
     pub(crate) lost_values: Vec<(Vec<u8>, Seq)>,
     pub(crate) entries: u64,

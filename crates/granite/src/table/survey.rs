@@ -12,7 +12,7 @@ use super::block::Block;
 use super::block_cursor::BlockCursor;
 use super::filter::Filter;
 use super::format::{BlockHandle, BlockKind, FOOTER_LEN, Footer, Metaindex};
-use super::frame::{self, Place, TRAILER_LEN};
+use super::frame::{Place, TRAILER_LEN};
 use super::index::{Index, Partition, TopIndex};
 use super::properties::Properties;
 use super::range_tombstone_block;

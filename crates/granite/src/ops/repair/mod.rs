@@ -321,7 +321,7 @@ impl Repair<'_> {
     fn flush(&self, keyspace: &Arc<KeyspaceCore>) -> Result<Vec<TableMeta>> {
         let view = keyspace.view_full();
         let below = Below::new(&view.version, &[], 0);
-        self.merge(keyspace, Vec::new(), &below, &plan(0, u64::MAX))
+        self.merge(keyspace, &[], &below, &plan(0, u64::MAX))
     }
 
     /// Merges all tables of a keyspace, whose levels are not known, with what the log holds of it: by sequence numbers.
@@ -336,13 +336,13 @@ impl Repair<'_> {
         }
         let version = Version::empty();
         let below = Below::new(&version, &[], LEVEL_COUNT - 1);
-        self.merge(keyspace, handles, &below, &plan(LEVEL_COUNT - 1, self.bench.options.table_len))
+        self.merge(keyspace, &handles, &below, &plan(LEVEL_COUNT - 1, self.bench.options.table_len))
     }
 
     fn merge(
         &self,
         keyspace: &Arc<KeyspaceCore>,
-        tables: Vec<Arc<TableHandle>>,
+        tables: &[Arc<TableHandle>],
         below: &Below<'_>,
         plan: &Plan,
     ) -> Result<Vec<TableMeta>> {
@@ -351,7 +351,7 @@ impl Repair<'_> {
             view.memory().filter(|memory| !memory.buffer.is_empty()).map(Source::memory).collect();
         let mut tombstones: Vec<_> =
             view.memory().flat_map(|memory| memory.buffer.range_tombstones().to_vec()).collect();
-        for table in &tables {
+        for table in tables {
             tombstones.extend_from_slice(table.table()?.range_tombstones());
             sources.push(Source::table(table, false)?);
         }

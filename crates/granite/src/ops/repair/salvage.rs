@@ -16,7 +16,7 @@ use crate::keyspace::KeyspaceCore;
 use crate::log::pointer::ValuePointer;
 use crate::log::segment::segment_path;
 use crate::manifest::TableMeta;
-use crate::ops::tables::{Met, Walked, walk};
+use crate::ops::tables::{Met, Stretch, Walked, walk};
 use crate::ops::verify::disagreements;
 use crate::table::{Survey, Table};
 use crate::tree::table_handle::table_path;
@@ -33,7 +33,7 @@ pub(super) enum Fate {
 pub(super) struct Saved {
     pub(super) tables: Vec<TableMeta>,
     pub(super) entries: u64,
-    pub(super) lost: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)>,
+    pub(super) lost: Vec<Stretch>,
     pub(super) lost_values: Vec<(Vec<u8>, Seq)>,
     pub(super) lost_range_deletes: bool,
     pub(super) damaged_segments: BTreeSet<PathBuf>,

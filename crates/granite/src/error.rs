@@ -136,6 +136,12 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// An entry of a typed keyspace is not of its types: it was written otherwise.
+    #[error("the keyspace {keyspace:?} holds an entry that is not of the type asked for: read it as it was written")]
+    WrongType {
+        /// The keyspace's name.
+        keyspace: String,
+    },
     /// A write through a handle that was opened for reading.
     #[error("the database is open read-only")]
     ReadOnly,
@@ -161,6 +167,7 @@ impl Error {
             | Self::ValueTooLarge { .. }
             | Self::BatchTooLarge { .. }
             | Self::UnsortedKeys { .. }
+            | Self::WrongType { .. }
             | Self::TargetNotEmpty { .. }
             | Self::ReadOnly => ErrorKind::FixInput,
         }

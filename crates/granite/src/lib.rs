@@ -40,6 +40,7 @@ mod stats;
 mod sweep;
 mod table;
 mod tree;
+pub mod typed;
 
 pub use batch::{Committed, MAX_BATCH_LEN, WriteBatch};
 pub use db::Db;

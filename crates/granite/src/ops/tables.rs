@@ -107,7 +107,6 @@ impl Walked {
         self.reached = Some(upper.to_vec());
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an entry, where it stands, and where its value and itself go")]
     fn entry(
         &mut self,
         key: &[u8],

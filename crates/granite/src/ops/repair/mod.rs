@@ -177,10 +177,12 @@ impl Repair<'_> {
             tables_changed |= self.tables_of(&keyspace, state)?;
         }
         let rebuilt = self.report.manifest_rebuilt;
-        if !(rebuilt || tables_changed || !self.report.lost_log.is_empty()) {
+        // A bad segment that is given up would be taken for one of the log's until its file is gone.
+        let new_log = rebuilt || !self.report.lost_log.is_empty() || !self.bad_segments.is_empty();
+        if !new_log && !tables_changed {
             return Ok(());
         }
-        if rebuilt || !self.report.lost_log.is_empty() {
+        if new_log {
             // The log begins anew behind everything that is in it.
             for keyspace in self.bench.all_keyspaces() {
                 let tables = if rebuilt { self.merge_all(&keyspace)? } else { self.flush(&keyspace)? };

@@ -1,7 +1,9 @@
 //! Operations on whole databases.
 
 mod checkpoint;
+mod fixture;
 mod ingest;
+mod inspect;
 mod reopen;
 mod repair;
 

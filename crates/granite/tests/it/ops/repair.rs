@@ -49,7 +49,7 @@ fn verify(disk: &SimDisk) -> VerifyReport {
 fn repair(disk: &SimDisk) -> RepairReport {
     let report = granite::repair(DB, &on(disk)).unwrap();
     let after = verify(disk);
-    assert!(after.is_intact(), "after the repair: {:#?}", after.findings);
+    assert!(after.is_intact(), "after the repair {report:#?}: {:#?}", after.findings);
     let again = granite::repair(DB, &on(disk)).unwrap();
     assert!(!again.is_loss() && again.originals.is_empty(), "{again:?}");
     for path in &report.originals {

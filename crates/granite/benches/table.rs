@@ -13,6 +13,8 @@ use vfs::{DiskVfs, OpenMode, Vfs};
 
 #[path = "../src/cache/mod.rs"]
 mod cache;
+#[path = "../src/checksum.rs"]
+mod checksum;
 #[path = "../src/coding.rs"]
 mod coding;
 #[path = "../src/cursor.rs"]

@@ -154,7 +154,7 @@ impl WriteBatch {
         }
         let separated = core.options.separation_threshold.is_some_and(|threshold| value.len() >= threshold as usize);
         let action = if separated {
-            Action::PutSeparated { len: value.len() as u32, crc: crc32c::crc32c(value) }
+            Action::PutSeparated { len: value.len() as u32, crc: crate::checksum::crc32c(value) }
         } else {
             Action::Put(value)
         };

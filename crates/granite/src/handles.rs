@@ -76,6 +76,11 @@ impl<T: ?Sized + Send + Sync + 'static> Handle<T> {
         use_it(&opened)
     }
 
+    /// What is open, if anything is.
+    pub(crate) fn peek(&self) -> Option<Arc<T>> {
+        self.slot.open.load().as_deref().map(Arc::clone)
+    }
+
     pub(crate) fn put(&self, cache: &HandleCache, opened: Arc<T>) {
         self.slot.open.store(Some(Arc::new(opened)));
         self.slot.used.store(true, Ordering::Relaxed);

@@ -214,9 +214,9 @@ impl DbCore {
         let (mut waiting, mut active, mut level0) = (0, 0, 0);
         for keyspace in keyspaces.values() {
             let view = keyspace.view();
-            waiting += view.immutables.iter().map(|memory| memory.buffer.allocated_bytes() as u64).sum::<u64>();
+            waiting += view.immutables.iter().map(|memory| memory.allocated_bytes() as u64).sum::<u64>();
             if !view.active.buffer.is_empty() {
-                active += view.active.buffer.allocated_bytes() as u64;
+                active += view.active.allocated_bytes() as u64;
             }
             if !keyspace.compaction_stopped.load(Ordering::Relaxed) && !self.options.manual_compaction_only {
                 level0 = level0.max(view.version.level(0).len());
@@ -301,7 +301,7 @@ impl DbCore {
         }
         // A small run from a recovery can wait: a program that only looks something up should not write tables.
         let replayed_only = view.immutables.iter().all(|memory| memory.memtable().is_none());
-        let bytes: usize = view.immutables.iter().map(|memory| memory.buffer.allocated_bytes()).sum();
+        let bytes: usize = view.immutables.iter().map(|memory| memory.allocated_bytes()).sum();
         !replayed_only
             || bytes > self.options.write_buffer_len() / 8
             || self.log.lock().segments.len() > IDLE_SEGMENTS_MAX

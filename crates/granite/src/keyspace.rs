@@ -247,6 +247,31 @@ impl Keyspace {
         Iter::new(&self.core.view_full(), at, lower, upper, pin)
     }
 
+    /// About how many bytes of tables hold keys of `range`: exact to about a thousand keys a table, without what is in memory
+    /// and without separated values.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt) or an error of the disk.
+    pub fn approximate_len<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Result<u64> {
+        self.db.check_open()?;
+        let (lower, upper) = owned_bounds(&range);
+        let key = |bound: &Bound<Vec<u8>>| match bound {
+            Bound::Included(key) | Bound::Excluded(key) => Some(key.clone()),
+            Bound::Unbounded => None,
+        };
+        let (from, to) = (key(&lower), key(&upper));
+        let view = self.core.view_full();
+        let mut len = 0;
+        for (_, table) in view.version.tables() {
+            let below = to.as_ref().is_some_and(|to| *to < table.meta.smallest);
+            let above = from.as_ref().is_some_and(|from| *from > table.meta.largest);
+            if !below && !above {
+                len += table.len_between(from.as_deref(), to.as_deref())?;
+            }
+        }
+        Ok(len)
+    }
+
     /// Moves everything in memory to tables, and waits for it.
     ///
     /// # Errors

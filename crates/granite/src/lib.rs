@@ -14,6 +14,7 @@
 
 mod batch;
 mod cache;
+mod checksum;
 mod coding;
 mod commit;
 mod compaction;

@@ -222,6 +222,8 @@ impl DbCore {
             let log = self.log.lock();
             (log.bytes, log.segments.len() as u64 + u64::from(log.writer.active().is_some()))
         };
+        let views: Vec<_> = self.all_keyspaces().iter().map(|keyspace| keyspace.view_full()).collect();
+        let open_bytes = views.iter().flat_map(|view| view.version.tables()).map(|(_, table)| table.open_bytes()).sum();
         let manifest = self.manifest.lock();
         let live = manifest.state().live_bytes();
         let segments: Vec<_> = manifest
@@ -243,6 +245,7 @@ impl DbCore {
                 ("memory_budget_bytes", self.options.memory_budget as u64),
                 ("memtable_bytes", memtable_bytes),
                 ("cache_bytes", cache.used_bytes),
+                ("open_table_bytes", open_bytes),
                 ("table_bytes", table_bytes),
                 ("segment_bytes", segments.iter().map(|(_, len, _)| len).sum()),
                 ("segment_live_bytes", segments.iter().map(|(_, _, live)| live).sum()),
@@ -271,7 +274,7 @@ fn keyspace_stats(keyspace: &KeyspaceCore) -> KeyspaceStats {
     KeyspaceStats {
         name: keyspace.name.clone(),
         levels: view.version.levels().iter().map(level).collect(),
-        memtable_bytes: view.memory().map(|memory| memory.buffer.allocated_bytes() as u64).sum(),
+        memtable_bytes: view.memory().map(|memory| memory.allocated_bytes() as u64).sum(),
         memtable_entries: view.memory().map(|memory| memory.buffer.len() as u64).sum(),
         immutable_memtables: view.immutables.len() as u64,
     }

@@ -144,11 +144,6 @@ impl BlockCache {
         self.blocks.insert(key, block);
     }
 
-    /// Changes the capacity, at once.
-    pub(crate) fn resize(&self, capacity: u64) {
-        self.blocks.set_capacity(capacity);
-    }
-
     /// Drops every block.
     pub(crate) fn clear(&self) {
         self.blocks.clear();
@@ -192,15 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_stays_within_its_capacity_and_follows_a_resize() {
+    fn the_cache_stays_within_its_capacity() {
         let cache = BlockCache::new(1 << 20);
         for number in 0..1000 {
             cache.insert(key(number), block(16 << 10));
             assert!(cache.stats().used_bytes <= 1 << 20);
         }
         assert!(cache.stats().used_bytes > 1 << 19, "a full cache is used");
-        cache.resize(100 << 10);
-        assert!(cache.stats().used_bytes <= 100 << 10);
         cache.clear();
         assert_eq!(cache.stats().used_bytes, 0);
         cache.insert(key(1), block(1000));

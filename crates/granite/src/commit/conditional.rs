@@ -18,6 +18,7 @@ use crate::keyspace::KeyspaceCore;
 use crate::log::format::{Action, Op, OpReader};
 use crate::log::writer::RecordBody;
 use crate::sweep::Sweep;
+use crate::table::KeyHash;
 
 /// What was found out before a batch queued up.
 #[derive(Debug, Default)]
@@ -187,13 +188,14 @@ impl DbCore {
         // True if nothing was written to the key since the first look.
         let is_untouched = |conditional: &Conditional, key: &[u8]| {
             let Some(view) = views.get(place_of(batch, &conditional.keyspace)) else { return false };
+            let hash = KeyHash::of(key);
             // Whatever is newer than the first look is still in memory, and the newest entry there shows it.
             effects.presence(conditional.keyspace.id, key).is_none()
                 && view.floor <= checked.at
                 && !view.memory().any(|memory| memory.buffer.has_range_tombstones())
                 && view
                     .memory()
-                    .find_map(|memory| memory.buffer.get(key, now))
+                    .find_map(|memory| memory.get(key, hash, now))
                     .is_none_or(|(trailer, _)| trailer.seq() <= checked.at)
         };
         if let Some(whole) = &checked.whole {

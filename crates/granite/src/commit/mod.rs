@@ -261,6 +261,9 @@ fn apply_record(keyspaces: &[Arc<KeyspaceCore>], meta: &[u8], first_seq: Seq, re
         let mut data_offset = record.data_offset;
         for op in OpReader::new(meta) {
             let here = op.keyspace == keyspace.id;
+            if here && !matches!(op.action, Action::DeleteRange { .. }) {
+                view.active.note_key(op.key);
+            }
             match op.action {
                 Action::Delete if here => writer.insert(op.key, Trailer::new(seq, Kind::Delete), &[]),
                 Action::Put(value) if here => writer.insert(op.key, Trailer::new(seq, Kind::Inline), value),

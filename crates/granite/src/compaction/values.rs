@@ -150,7 +150,7 @@ impl Writer {
             durable: Seq::ZERO,
             op_count: 1,
             meta_len: u32::try_from(meta.len()).unwrap_or(u32::MAX),
-            meta_crc: crc32c::crc32c(meta),
+            meta_crc: crate::checksum::crc32c(meta),
             data_len: value.len() as u64,
         };
         let offset = self.len();

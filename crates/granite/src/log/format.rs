@@ -53,7 +53,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.durable.get().to_le_bytes());
         out.extend_from_slice(&self.value_bytes.to_le_bytes());
         out.resize(SEGMENT_HEADER_LEN - 4, 0);
-        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        out.extend_from_slice(&crate::checksum::crc32c(&out).to_le_bytes());
         let mut header = [0; SEGMENT_HEADER_LEN];
         header.copy_from_slice(&out);
         header
@@ -75,7 +75,7 @@ impl SegmentHeader {
         input.take(4).ok_or(CUT)?;
         let crc = input.u32().ok_or(CUT)?;
         let (summed, _) = bytes.split_at(SEGMENT_HEADER_LEN - 4);
-        if crc32c::crc32c(summed) != crc {
+        if crate::checksum::crc32c(summed) != crc {
             return Err(HeaderFault::Damaged("the segment header fails its checksum"));
         }
         if version != VERSION {
@@ -102,9 +102,9 @@ pub(crate) struct RecordHeader {
 }
 
 fn record_crc(incarnation: u64, offset: u64, body: &[u8]) -> u32 {
-    let crc = crc32c::crc32c(&incarnation.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc, &offset.to_le_bytes());
-    crc32c::crc32c_append(crc, body)
+    let crc = crate::checksum::crc32c(&incarnation.to_le_bytes());
+    let crc = crate::checksum::crc32c_append(crc, &offset.to_le_bytes());
+    crate::checksum::crc32c_append(crc, body)
 }
 
 impl RecordHeader {
@@ -275,7 +275,7 @@ impl<'a> Iterator for OpReader<'a> {
 
 /// Checks an operations part against its header: every operation well formed, as many as said, value lengths adding up.
 pub(crate) fn check_meta(header: &RecordHeader, meta: &[u8]) -> bool {
-    if crc32c::crc32c(meta) != header.meta_crc {
+    if crate::checksum::crc32c(meta) != header.meta_crc {
         return false;
     }
     let mut reader = OpReader::new(meta);

@@ -439,7 +439,7 @@ impl Window {
             while at < end {
                 let piece = (end - at).min(PIECE_LEN as u64);
                 let Some(bytes) = self.bytes(at, piece as usize)? else { return Ok(false) };
-                sum = crc32c::crc32c_append(sum, bytes);
+                sum = crate::checksum::crc32c_append(sum, bytes);
                 at += piece;
             }
             if sum != crc {

@@ -112,7 +112,7 @@ impl Segment {
             }
             _ => Error::io("read", &self.path, error),
         })?;
-        if crc32c::crc32c(&value) != pointer.crc {
+        if crate::checksum::crc32c(&value) != pointer.crc {
             return Err(Error::corrupt(&self.path, pointer.offset, "a separated value fails its checksum"));
         }
         Ok(value)

@@ -22,7 +22,7 @@ const ZERO_AHEAD_LEN: u64 = 256 << 10;
 const RESERVE_LEN_MIN: u64 = 256 << 10;
 const RESERVE_LEN_MAX: u64 = 8 << 20;
 /// A value area of at least this many bytes is written from where it stands instead of through the buffer.
-const DIRECT_LEN_MIN: usize = 128 << 10;
+const DIRECT_LEN_MIN: usize = 32 << 10;
 /// The buffer is given back when it has grown beyond this.
 const BUFFER_LEN_MAX: usize = 256 << 10;
 /// Segments kept for another use.
@@ -315,7 +315,7 @@ fn write_batches<'a>(
     for batch in batches {
         debug_assert!(batch.meta.len() <= MAX_META_LEN);
         let mut header = header_of(batch, seq, durable);
-        header.meta_crc = crc32c::crc32c(&batch.meta);
+        header.meta_crc = crate::checksum::crc32c(&batch.meta);
         let data_offset = offset + RECORD_HEADER_LEN as u64 + batch.meta.len() as u64;
         buffer.extend_from_slice(&header.encode(active.incarnation, offset));
         buffer.extend_from_slice(&batch.meta);

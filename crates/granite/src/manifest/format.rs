@@ -18,7 +18,7 @@ pub(crate) fn encode_header() -> [u8; HEADER_LEN] {
     let (version, crc) = rest.split_at_mut(4);
     magic.copy_from_slice(&MAGIC);
     version.copy_from_slice(&VERSION.to_le_bytes());
-    let sum = crc32c::crc32c_append(crc32c::crc32c(magic), version);
+    let sum = crate::checksum::crc32c_append(crate::checksum::crc32c(magic), version);
     crc.copy_from_slice(&sum.to_le_bytes());
     out
 }
@@ -32,15 +32,15 @@ pub(crate) fn decode_header(bytes: &[u8; HEADER_LEN]) -> Result<u32, &'static st
     let (version, crc) = (input.u32(), input.u32());
     let (summed, _) = bytes.split_at(HEADER_LEN - 4);
     match (version, crc) {
-        (Some(version), Some(crc)) if crc32c::crc32c(summed) == crc => Ok(version),
+        (Some(version), Some(crc)) if crate::checksum::crc32c(summed) == crc => Ok(version),
         _ => Err("the manifest's header fails its checksum"),
     }
 }
 
 pub(crate) fn record_crc(offset: u64, len: u32, edits: &[u8]) -> u32 {
-    let crc = crc32c::crc32c(&offset.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc, &len.to_le_bytes());
-    crc32c::crc32c_append(crc, edits)
+    let crc = crate::checksum::crc32c(&offset.to_le_bytes());
+    let crc = crate::checksum::crc32c_append(crc, &len.to_le_bytes());
+    crate::checksum::crc32c_append(crc, edits)
 }
 
 /// What the manifest knows of a table.

@@ -174,7 +174,7 @@ impl<'a> Load<'a> {
         let separated = options.separation_threshold.is_some_and(|threshold| value.len() >= threshold as usize);
         match self.values.as_mut().filter(|_| separated) {
             Some(values) => {
-                let pointer = values.append(self.keyspace.id, key, value, crc32c::crc32c(value))?;
+                let pointer = values.append(self.keyspace.id, key, value, crate::checksum::crc32c(value))?;
                 *current.segments.entry(pointer.segment).or_default() += u64::from(pointer.len);
                 self.pointer.clear();
                 pointer.encode(&mut self.pointer);

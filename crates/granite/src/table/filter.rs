@@ -45,6 +45,12 @@ impl KeyHash {
         Self(xxhash_rust::xxh3::xxh3_64(key))
     }
 
+    /// All of it, for filters of other kinds.
+    #[inline]
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// The bucket of the key among `buckets` in a data block.
     #[inline]
     pub(super) const fn bucket(self, buckets: usize) -> usize {

@@ -66,7 +66,7 @@ impl Footer {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        out.extend_from_slice(&crate::checksum::crc32c(&out).to_le_bytes());
         out.extend_from_slice(&MAGIC);
         let mut footer = [0; FOOTER_LEN];
         footer.iter_mut().zip(out).for_each(|(to, from)| *to = from);
@@ -96,7 +96,7 @@ impl Footer {
         if input.rest() != MAGIC {
             return Err(Malformed("the file does not end like a granite table"));
         }
-        if crc32c::crc32c(covered) != checksum {
+        if crate::checksum::crc32c(covered) != checksum {
             return Err(Malformed("the footer's checksum does not match"));
         }
         // What a newer version makes of the other fields is not known here.

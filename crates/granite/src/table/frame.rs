@@ -30,7 +30,7 @@ pub(super) const fn ratio_allowed(raw_len: usize, stored_len: usize) -> bool {
 /// The trailer of a block.
 pub(super) fn seal(stored: &[u8], codec: StoredCodec, raw_len: u32, place: Place) -> [u8; TRAILER_LEN] {
     let [a, b, c, d] = raw_len.to_le_bytes();
-    let [e, f, g, h] = checksum(crc32c::crc32c(stored), &[codec as u8, a, b, c, d], place).to_le_bytes();
+    let [e, f, g, h] = checksum(crate::checksum::crc32c(stored), &[codec as u8, a, b, c, d], place).to_le_bytes();
     [codec as u8, a, b, c, d, e, f, g, h]
 }
 
@@ -40,7 +40,7 @@ pub(super) fn open(mut read: Vec<u8>, place: Place) -> Result<Vec<u8>, Malformed
     let stored_len = read.len().checked_sub(TRAILER_LEN).ok_or(SHORT)?;
     let (stored, trailer) = read.split_at_checked(stored_len).ok_or(SHORT)?;
     let (covered, found) = trailer.split_at_checked(5).ok_or(SHORT)?;
-    if checksum(crc32c::crc32c(stored), covered, place).to_le_bytes() != found {
+    if checksum(crate::checksum::crc32c(stored), covered, place).to_le_bytes() != found {
         return Err(Malformed("a block's checksum does not match"));
     }
     let mut fields = Decoder::new(covered);
@@ -63,5 +63,5 @@ fn checksum(stored: u32, trailer: &[u8], place: Place) -> u32 {
     let [a, b, c, d, e, f, g, h] = place.file_id.to_le_bytes();
     let [i, j, k, l, m, n, o, p] = place.offset.to_le_bytes();
     let bound = [place.kind as u8, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p];
-    crc32c::crc32c_append(crc32c::crc32c_append(stored, trailer), &bound)
+    crate::checksum::crc32c_append(crate::checksum::crc32c_append(stored, trailer), &bound)
 }

@@ -145,14 +145,6 @@ impl Table {
         }
     }
 
-    /// False if the table has no entry of `key`, as far as the filter tells.
-    pub(crate) fn may_contain(&self, hash: KeyHash, key: &[u8]) -> Result<bool> {
-        match self.top.get(self.top.find(key, Trailer::NEWEST)) {
-            Some(partition) => self.filter_passes(partition, hash),
-            None => Ok(false),
-        }
-    }
-
     /// Deletions of ranges, by start and then from new to old.
     pub(crate) fn range_tombstones(&self) -> &[RangeTombstone] {
         &self.range_tombstones
@@ -160,10 +152,6 @@ impl Table {
 
     pub(crate) const fn properties(&self) -> &Properties {
         &self.properties
-    }
-
-    pub(crate) const fn file_number(&self) -> u64 {
-        self.file_number
     }
 
     /// Bytes of the file before the first entry at or after `key`, to the start of a partition. Reads nothing.

@@ -79,6 +79,20 @@ impl TableHandle {
         self.table.with(&self.context.handles, || self.open(), use_it)
     }
 
+    /// Memory that the table takes outside of the block cache while it is open.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        self.table.peek().map_or(0, |table| table.heap_bytes() as u64)
+    }
+
+    /// Bytes of the file that hold keys between the bounds, to the nearest partition.
+    pub(crate) fn len_between(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> Result<u64> {
+        self.with_table(|table| {
+            let start = from.map_or(0, |key| table.approximate_offset(key));
+            let end = to.map_or(self.meta.file_len, |key| table.approximate_offset(key));
+            Ok(end.saturating_sub(start))
+        })
+    }
+
     /// The segment `number`, if the table points into it.
     pub(crate) fn segment(&self, number: u64) -> Option<&Arc<Segment>> {
         let at = self.segments.binary_search_by_key(&number, |segment| segment.number).ok()?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::key_filter::KeyFilter;
 use super::version::Version;
 use crate::error::{Error, Result};
 use crate::key::{Kind, Seq, Trailer};
@@ -19,15 +20,18 @@ pub(crate) struct MemBuffer {
     pub(crate) buffer: Buffer,
     /// Rising numbers. Appended to by the committing thread only.
     segments: ArcSwap<Vec<Arc<Segment>>>,
+    /// Knows every key of a memtable; a replayed run has none.
+    filter: Option<KeyFilter>,
 }
 
 impl MemBuffer {
     pub(crate) fn new(buffer: Buffer) -> Arc<Self> {
-        Arc::new(Self { buffer, segments: ArcSwap::default() })
+        Self::with_segments(buffer, Vec::new())
     }
 
     pub(crate) fn with_segments(buffer: Buffer, segments: Vec<Arc<Segment>>) -> Arc<Self> {
-        Arc::new(Self { buffer, segments: ArcSwap::from_pointee(segments) })
+        let filter = matches!(buffer, Buffer::Skiplist(_)).then(KeyFilter::new);
+        Arc::new(Self { buffer, segments: ArcSwap::from_pointee(segments), filter })
     }
 
     /// The memtable that commits go into, unless this is a replayed run.
@@ -36,6 +40,28 @@ impl MemBuffer {
             Buffer::Skiplist(memtable) => Some(memtable),
             Buffer::Run(_) => None,
         }
+    }
+
+    /// Notes a key that is about to be inserted.
+    #[inline]
+    pub(crate) fn note_key(&self, key: &[u8]) {
+        if let Some(filter) = &self.filter {
+            filter.add(KeyHash::of(key));
+        }
+    }
+
+    /// The newest point entry of `key` at or below `at`, whatever its kind.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8], hash: KeyHash, at: Seq) -> Option<(Trailer, &[u8])> {
+        if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
+            return None;
+        }
+        self.buffer.get(key, at)
+    }
+
+    /// Memory in bytes.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        self.buffer.allocated_bytes() + self.filter.as_ref().map_or(0, KeyFilter::allocated_bytes)
     }
 
     /// Notes that pointers into `segment` follow. Called before they are inserted.
@@ -177,12 +203,12 @@ impl View {
         at: Seq,
         use_it: impl FnOnce(Trailer, &[u8], Origin<'_>) -> Result<R>,
     ) -> Result<Option<R>> {
+        let hash = KeyHash::of(key);
         for memory in self.memory() {
-            if let Some((trailer, value)) = memory.buffer.get(key, at) {
+            if let Some((trailer, value)) = memory.get(key, hash, at) {
                 return use_it(trailer, value, Origin::Memory(memory)).map(Some);
             }
         }
-        let hash = KeyHash::of(key);
         for (level, tables) in self.version.levels().iter().enumerate() {
             if tables.is_empty() {
                 continue;

@@ -116,3 +116,20 @@ fn a_database_is_opened_by_one_writer_or_many_readers() {
         assert!(matches!(keyspace.put(b"key", b"other"), Err(Error::ReadOnly)));
     }
 }
+
+/// If it fails, `approximate_len` tells nothing about where the bytes are.
+#[test]
+fn the_approximate_length_of_a_range_follows_its_share() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), &small()).unwrap();
+    let keyspace = db.keyspace("k", KeyspaceOptions::new().codec(granite::Codec::None)).unwrap();
+    let rows = (0..40_000u32).map(|number| (number.to_be_bytes(), [3; 50]));
+    keyspace.ingest(rows).unwrap();
+    let all = keyspace.approximate_len::<&[u8], _>(..).unwrap();
+    assert!(all > 40_000 * 54);
+    let half = keyspace.approximate_len(..20_000u32.to_be_bytes()).unwrap();
+    let share = half as f64 / all as f64;
+    assert!((0.35..0.65).contains(&share), "half of the keys have {share} of the bytes");
+    let none = keyspace.approximate_len(50_000u32.to_be_bytes()..).unwrap();
+    assert_eq!(none, 0);
+}

@@ -134,7 +134,7 @@ fn a_newer_format_is_told_apart_from_damage() {
     let (_, mut bytes) = small_table(&small_options(Codec::None));
     let at = bytes.len() - 64;
     bytes[at + 48] = 2;
-    let checksum = crc32c::crc32c(&bytes[at..at + 52]);
+    let checksum = crate::checksum::crc32c(&bytes[at..at + 52]);
     bytes[at + 52..at + 56].copy_from_slice(&checksum.to_le_bytes());
     let error = open(bytes).unwrap_err();
     assert!(matches!(error, Error::NewerFormat { found: 2, supported: 1, .. }), "{error}");

@@ -4,7 +4,7 @@
 //! divided by the entries; freeing it is not counted. The peers hold boxed slices under the same internal key.
 
 // The module is private to the crate: the benchmark compiles it from its source.
-#![allow(dead_code, reason = "the benchmark uses a part of the modules that it includes")]
+#![allow(dead_code, unused_imports, reason = "the benchmark uses a part of the modules that it includes")]
 #![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
 
 #[path = "../src/coding.rs"]

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{batch, bench, checkpoint, compact, del, diag, get, metrics, put, scan, stats};
+use crate::commands::{
+    batch, bench, checkpoint, compact, del, diag, dump_manifest, dump_sstable, dump_wal, get, metrics, put, repair,
+    scan, stats, verify,
+};
 use crate::form::Form;
 
 const EXIT_CODES: &str = "\
@@ -14,7 +17,7 @@ Exit codes:
   0  done
   1  the key is not there
   2  wrong usage or input
-  3  the database is damaged
+  3  the database is damaged, or a repair lost something
   4  try again later: the database is open elsewhere, or the disk is full
   5  the disk or the system failed";
 
@@ -81,6 +84,11 @@ pub enum Command {
     Compact(compact::Compact),
     Stats(stats::Stats),
     Diag(diag::Diag),
+    DumpSstable(dump_sstable::DumpSstable),
+    DumpWal(dump_wal::DumpWal),
+    DumpManifest(dump_manifest::DumpManifest),
+    Verify(verify::Verify),
+    Repair(repair::Repair),
     Checkpoint(checkpoint::Checkpoint),
     Metrics(metrics::Metrics),
     Bench(bench::Bench),

@@ -1,5 +1,6 @@
 //! What goes wrong, what the user is told to do about it, and the exit code.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use granite::{Error as GraniteError, ErrorKind};
@@ -14,6 +15,12 @@ pub enum Failure {
     /// The key that was asked for has no value.
     #[error("there is no such key in the keyspace {keyspace:?}")]
     KeyAbsent { keyspace: String },
+    /// Something was looked at and is not as it should be.
+    #[error("{} is damaged in {places} places", path.display())]
+    Damaged { path: PathBuf, places: usize },
+    /// A repair could not save everything.
+    #[error("the database is whole again, but the above was lost")]
+    Lost,
     /// Whoever read the output has gone away, as `head` does.
     #[error("nobody reads the output any more")]
     OutputClosed,
@@ -25,6 +32,11 @@ pub enum Failure {
 impl Failure {
     pub fn input(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
         Self::Input { message: message.into(), hint: hint.into() }.into()
+    }
+
+    /// A failure if there is damage.
+    pub fn of_damage(path: &Path, places: usize) -> Result<(), anyhow::Error> {
+        if places == 0 { Ok(()) } else { Err(Self::Damaged { path: path.to_owned(), places }.into()) }
     }
 }
 
@@ -46,6 +58,7 @@ fn code(error: &anyhow::Error) -> Code {
             return match failure {
                 Failure::Input { .. } => Code::Input,
                 Failure::KeyAbsent { .. } => Code::Absent,
+                Failure::Damaged { .. } | Failure::Lost => Code::Damage,
                 Failure::OutputClosed => Code::Done,
                 Failure::AcknowledgementsClosed { .. } => Code::System,
             };

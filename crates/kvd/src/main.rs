@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod content;
 mod failure;
 mod form;
 mod output;

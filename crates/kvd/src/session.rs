@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use granite::{Db, Durability, Error, Keyspace, KeyspaceOptions, Options, RecoveryMode};
+use serde_json::json;
 
 use crate::arguments::{DurabilityName, RecoveryName, Settings};
 use crate::failure::Failure;
@@ -71,6 +72,14 @@ impl Session {
     /// Opens the database for writing, creating it where there is none.
     pub fn open_or_create(&self) -> Result<Db> {
         told_of_losses(Db::open(self.directory()?, &self.options())?)
+    }
+
+    /// Tells of a place in a file that cannot be read.
+    pub fn damage(&mut self, offset: u64, what: &str) -> Result<()> {
+        if self.settings.json {
+            return self.out.json(&json!({ "damage": { "offset": offset, "what": what } }));
+        }
+        self.out.line(format_args!("byte {offset}: damaged: {what}"))
     }
 
     /// The keyspace of the settings, which must be there.

@@ -41,6 +41,9 @@ pub fn run(root: &Path) -> Result<()> {
     load_everything(&kvd, &files, bytes)?;
     read_back(&kvd, &files)?;
     let survivors = kill_and_reopen(&kvd, &files)?;
+    println!("\nMoving everything from the log into tables, and reading it once more:");
+    kvd.show(&["compact"])?;
+    compare_all(&kvd, &files)?;
     println!("\nThe whole database, checked by kvd:");
     kvd.show(&["verify"])?;
     println!("\nIts figures:");

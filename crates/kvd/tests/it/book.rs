@@ -46,7 +46,7 @@ fn run(dir: &Path, command: &str) -> String {
 
 /// Sizes change with the engine; words and their order do not.
 fn without_figures(text: &str) -> String {
-    let words = text.split_whitespace().map(|word| match word {
+    let words = text.split_whitespace().map(|word| match word.trim_end_matches(',') {
         "B" | "KiB" | "MiB" | "GiB" => "unit",
         word if word.starts_with(|letter: char| letter.is_ascii_digit()) => "figure",
         word => word,

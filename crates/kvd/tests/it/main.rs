@@ -5,6 +5,8 @@ mod program;
 mod batch;
 mod book;
 mod checkpoint;
+mod damage;
+mod dumps;
 mod failures;
 mod forms;
 mod metrics;

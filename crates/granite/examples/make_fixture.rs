@@ -1,7 +1,7 @@
 //! Writes the database that `fixtures/vN` holds for the format's present version: `cargo run -p granite --example make_fixture -- DIR`.
 //! A fixture of a released version is never written anew.
 
-#[path = "../tests/it/ops/fixture_content.rs"]
+#[path = "../tests/it/ops/fixture/content.rs"]
 mod content;
 
 use std::error::Error;

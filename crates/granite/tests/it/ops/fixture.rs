@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use granite::{Db, Error};
 
-#[path = "fixture_content.rs"]
 mod content;
 
 fn copy_of_v1() -> tempfile::TempDir {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/v1");
+    let fixture = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../fixtures/v1");
     let copy = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixture).unwrap() {
         let entry = entry.unwrap();

@@ -23,7 +23,11 @@ impl DbCore {
                 keyspace.rotate(self.visible());
             }
         }
-        self.flush_immutables(keyspace)
+        let flushed = self.flush_immutables(keyspace);
+        // Writers may be waiting for just this, and the background threads have nothing left to do.
+        self.update_brake();
+        self.scheduler.notify_progress();
+        flushed
     }
 
     /// Merges the full memtables of a keyspace into one table of level 0.

@@ -128,6 +128,11 @@ impl DbCore {
         let mut state = self.scheduler.state.lock();
         while self.scheduler.delay() == STOP {
             self.check_writable()?;
+            // Two that measured at once may have left the older measure behind.
+            self.update_brake();
+            if self.scheduler.delay() != STOP {
+                break;
+            }
             if let Some(error @ Error::StorageFull { .. }) = &state.error {
                 return Err(error.clone());
             }

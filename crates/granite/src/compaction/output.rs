@@ -147,7 +147,12 @@ impl<'a> TableOutput<'a> {
             return Err(Error::io("sync", &current.path, error));
         }
         let properties = summary.properties;
-        let largest = if is_last { properties.largest } else { current.last_key };
+        let mut largest = if is_last { properties.largest } else { current.last_key.clone() };
+        if largest > current.last_key && largest.last() == Some(&0) {
+            // It is the end of a range delete, which is not covered itself: the key before it is the last one that is. A range
+            // delete that was cut at the border of two tables ends where the following table may begin.
+            largest.pop();
+        }
         self.done.push(TableMeta {
             number: current.number,
             file_len: summary.file_len,

@@ -17,6 +17,9 @@ const TEMPORARY: &str = "MANIFEST.tmp";
 const LEN_MIN: u64 = 64 << 10;
 const GROWTH_MAX: u64 = 4;
 
+/// The smallest unit in which a disk writes, in bytes.
+const SECTOR_LEN: usize = 512;
+
 /// The manifest, open for appending.
 #[derive(Debug)]
 pub(crate) struct ManifestFile {
@@ -82,10 +85,34 @@ fn read_file(file: &dyn File, path: &Path) -> Result<ManifestRead> {
     if damaged {
         return Err(Error::corrupt(path, at as u64, "a manifest record fails its checksum, and valid ones follow it"));
     }
+    if !is_torn(&bytes, at) {
+        return Err(Error::corrupt(
+            path,
+            at as u64,
+            "the manifest's last record fails its checksum, and no crash leaves such bytes",
+        ));
+    }
     if at == HEADER_LEN {
         return Err(Error::corrupt(path, at as u64, "the manifest's first record is damaged"));
     }
     Ok(ManifestRead { state, len: at as u64, torn: at < bytes.len() })
+}
+
+/// True if a crash can have left what stands from `at` on, where no valid record begins: an append of which a sector is missing.
+///
+/// Sectors reach the disk whole or not at all, and one that was never written reads as zeros or lies behind the end of the file. A record
+/// without any such gap was written whole, so it was damaged later.
+fn is_torn(bytes: &[u8], at: usize) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let len =
+        rest.get(4..RECORD_HEADER_LEN).and_then(|len| len.first_chunk()).map_or(0, |len| u32::from_le_bytes(*len));
+    let record = rest.get(..RECORD_HEADER_LEN.saturating_add(len as usize));
+    let is_cut = record.is_none() && bytes.len().is_multiple_of(SECTOR_LEN);
+    // The first piece reaches from the record's begin to the next border of a sector.
+    let (first, others) =
+        record.unwrap_or(rest).split_at((SECTOR_LEN - at % SECTOR_LEN).min(record.unwrap_or(rest).len()));
+    let is_missing = |piece: &[u8]| piece.iter().all(|&byte| byte == 0);
+    is_cut || is_missing(first) || others.chunks(SECTOR_LEN).any(is_missing)
 }
 
 /// The edits of the record at `offset` and the record's length, if a valid one stands there.

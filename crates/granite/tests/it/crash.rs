@@ -9,7 +9,7 @@ use granite::{Db, Error, Options};
 use vfs_sim::{Crash, CrashOptions, NameLoss, Op as DiskOp, OpKind, Points, Sector, SimDisk, Sweep, WriteLoss};
 
 use crate::oracle::{Notes, check_recovery, check_restart};
-use crate::workload::{Mix, Step, is_long, run, seed_or, steps, tiny};
+use crate::workload::{LONG, Mix, Step, is_long, run, seed_or, steps, tiny};
 
 /// Torn writes in both units, each time in the ways that hurt a log most: a page cache's, and a prefix.
 fn torn(seed: u64) -> [Crash; 2] {
@@ -53,8 +53,6 @@ fn crash_at_every_call_of_short_runs_leaves_a_prefix_with_every_synced_batch() {
         survives(&sweep(Points::All, 2), &tiny(), &steps(seed, &mix), seed);
     }
 }
-
-pub const LONG: Mix = Mix { steps: 420, keys: 60, maintenance: 9, reopen: true };
 
 /// What the machinery did in a run without a crash.
 #[derive(Debug, Default)]

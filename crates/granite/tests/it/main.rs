@@ -3,6 +3,10 @@
 mod basics;
 mod costs;
 mod crash;
+mod damage;
+mod faults;
+mod metamorphic;
+mod mutation;
 mod ops;
 mod oracle;
 mod recovery;

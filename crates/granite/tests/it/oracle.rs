@@ -141,6 +141,11 @@ impl Notes {
         last
     }
 
+    /// Every key that was ever written in a slot.
+    pub fn keys_of(&self, slot: usize) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().filter(move |(of, _)| *of == slot).map(|(_, key)| key.as_slice())
+    }
+
     pub fn begin_sweep(&mut self, life: Life, bound: u64, rejects: Rejects) {
         self.abandon();
         self.events.push(Event::Sweep { life, bound, rejects });
@@ -186,6 +191,10 @@ impl Notes {
         if let Some(next) = self.lives_next.take() {
             self.lives = next;
         }
+    }
+
+    pub fn abandon_lives(&mut self) {
+        self.lives_next = None;
     }
 
     /// Content after the commits up to `seq`, and the keys that a sweep under way may or may not have taken.
@@ -234,8 +243,7 @@ impl Notes {
             let keyspace = db.existing_keyspace(NAMES[*slot]).unwrap();
             let expected = content.get(life).cloned().unwrap_or_default();
             let doubtful = doubtful.get(life).cloned().unwrap_or_default();
-            let keys = self.keys.iter().filter(|(of, _)| of == slot).map(|(_, key)| key.as_slice());
-            check_keyspace(&keyspace, &expected, &doubtful, keys);
+            check_keyspace(&keyspace, &expected, &doubtful, self.keys_of(*slot));
         }
         seq
     }

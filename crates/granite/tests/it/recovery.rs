@@ -278,3 +278,25 @@ fn two_damaged_stretches_are_both_reported() {
     assert_eq!(present(&db), (1..=11).filter(|&number| number != 5).collect::<Vec<_>>());
     assert!(disk.open("/db/MANIFEST".as_ref(), OpenMode::Read).is_ok());
 }
+
+/// If it fails, one damaged bit of the manifest's last change empties a database: the tables that the change added are
+/// removed, and the log that it gave up is gone already.
+#[test]
+fn a_damaged_last_change_of_the_manifest_is_not_taken_for_a_torn_one() {
+    let disk = SimDisk::new();
+    let db = open(&disk, RecoveryMode::Tail).unwrap();
+    let inline = |db: &Db| db.keyspace("inline", KeyspaceOptions::new()).unwrap();
+    for number in 1..=20 {
+        inline(&db).put(&key(number), b"value").unwrap();
+    }
+    let disk = disk.kill();
+    let db = open(&disk, RecoveryMode::Tail).unwrap();
+    db.flush().unwrap();
+    let left = disk.kill();
+    let len = left.contents("/db/MANIFEST").unwrap().len() as u64;
+    for offset in 16..len {
+        let damaged = left.kill();
+        damaged.flip_bit("/db/MANIFEST", offset, (offset % 8) as u8).unwrap();
+        assert_corrupt(open(&damaged, RecoveryMode::Tail));
+    }
+}

@@ -81,6 +81,9 @@ pub struct Mix {
     pub reopen: bool,
 }
 
+/// Enough for flushes, compactions, rewrites of the manifest and recycled segments.
+pub const LONG: Mix = Mix { steps: 420, keys: 60, maintenance: 9, reopen: true };
+
 /// A list of steps that makes sense: keyspaces exist when they are used.
 pub fn steps(seed: u64, mix: &Mix) -> Vec<Step> {
     let mut rng = StdRng::seed_from_u64(seed);

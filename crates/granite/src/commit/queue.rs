@@ -159,3 +159,6 @@ impl<T, R> Drop for Group<'_, T, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ fn a_healthy_database_verifies_and_is_left_alone_by_repair() {
     assert_eq!(changes, 0, "repair touched a healthy database");
     let (db, keyspace) = open(&disk, DB).unwrap();
     assert!(db.verify().unwrap().is_intact());
-    put(&keyspace, &mut model.clone(), 0..50, 9);
+    put(&keyspace, &mut model, 0..50, 9);
     let live = db.verify().unwrap();
     assert!(live.is_intact(), "{:#?}", live.findings);
     assert!(matches!(granite::verify(DB, &on(&disk)), Err(Error::Locked { .. })));

@@ -51,6 +51,7 @@ impl DbCore {
             inputs: Vec::new(),
             output_level: 0,
             move_only: false,
+            newest: Seq::MAX,
             table_len: u64::MAX,
             evacuate: BTreeSet::new(),
         };

@@ -38,6 +38,7 @@
 
 mod counters;
 mod disk;
+mod writeback;
 
 use std::fmt::Debug;
 use std::io;
@@ -137,6 +138,9 @@ pub trait File: Debug + Send + Sync {
 
     /// Hints that `offset..offset + len` will be read soon. Never fails: it is only a hint.
     fn prefetch(&self, offset: u64, len: u64);
+
+    /// Hints that `offset..offset + len` will be synced soon, so that writing it out can begin. Never fails, and makes nothing durable.
+    fn start_writeback(&self, _offset: u64, _len: u64) {}
 
     /// True if the file holds no bytes.
     ///

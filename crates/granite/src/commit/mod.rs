@@ -1,7 +1,8 @@
 //! The write path: decide conditional writes, append, sync, apply, publish.
 //!
-//! A leader holds the log while it decides, appends and syncs for its whole group. It takes the right to apply before it lets go of the
-//! log, so groups are applied in the order in which they were appended, while the next group is being written.
+//! A leader holds the log while it decides and appends for its whole group. It takes the right to apply before it lets go of the log, so
+//! groups are applied in the order in which they were appended. A durable group is applied between the append and the sync, while the disk is
+//! already at work, and made visible after the sync; the next group waits for it. A buffered one is applied while the next is appended.
 
 pub(crate) mod conditional;
 pub(crate) mod queue;
@@ -89,37 +90,78 @@ impl DbCore {
 
     fn lead(self: &Arc<Self>, group: &mut Group<'_, Pending, Outcome>, mut items: Vec<Pending>) -> Vec<Outcome> {
         let mut log = self.log.lock();
-        match self.append_group(&mut log, &mut items) {
-            Ok(appended) => {
-                let applied = self.apply_group(log, group, &items, &appended);
-                items.into_iter().zip(applied).map(|(item, seq)| Ok(item.into_committed(seq))).collect()
-            }
+        let done = match self.append_group(&mut log, &mut items) {
+            Ok(appended) if appended.wants_sync => self.apply_and_sync(log, group, &items, &appended),
+            Ok(appended) => Ok(self.hand_over_and_apply(log, group, &items, &appended)),
             Err(error) => {
                 drop(log);
-                group.hand_over();
-                items.iter().map(|_| Err(error.clone())).collect()
+                Err(error)
             }
+        };
+        group.hand_over();
+        match done {
+            Ok(applied) => items.into_iter().zip(applied).map(|(item, seq)| Ok(item.into_committed(seq))).collect(),
+            Err(error) => items.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
-    /// Decides, appends and syncs. On an error nothing of the group counts.
+    /// Decides and appends. On an error nothing of the group counts.
     fn append_group(&self, log: &mut LogState, items: &mut [Pending]) -> Result<AppendedGroup> {
         self.check_failure()?;
         self.recheck_conditionals(items)?;
         let first_seq = log.next_seq;
         let count: u64 = items.iter().map(|item| u64::from(item.batch.body.op_count)).sum();
+        let wants_sync = items.iter().any(|item| item.durability == Durability::Sync);
         let mut records = Vec::with_capacity(items.len());
         if count > 0 {
             let bodies = items.iter().map(|item| &item.batch.body).filter(|body| body.op_count > 0);
-            self.append_records(log, bodies, count, &mut records)?;
+            self.append_records(log, bodies, count, wants_sync, &mut records)?;
         }
         let last = Seq::new(log.next_seq.get() - 1);
-        let wants_sync = items.iter().any(|item| item.durability == Durability::Sync);
-        if wants_sync && self.durable() < last {
-            self.sync_log(log)?;
-        }
         self.stats.groups.add(1);
-        Ok(AppendedGroup { records, first_seq, last })
+        Ok(AppendedGroup { records, first_seq, last, wants_sync })
+    }
+
+    /// Puts the group into the memtables while the disk is at work, syncs, and makes the group visible. If the sync fails, the entries stay
+    /// where they are, behind the visible sequence, of a handle that accepts nothing more.
+    fn apply_and_sync(
+        self: &Arc<Self>,
+        mut log: MutexGuard<'_, LogState>,
+        group: &mut Group<'_, Pending, Outcome>,
+        items: &[Pending],
+        appended: &AppendedGroup,
+    ) -> Result<Vec<Seq>> {
+        let applying = self.apply.lock();
+        let applied = self.apply_group(items, appended);
+        if self.durable() < appended.last {
+            self.sync_log(&mut log)?;
+        }
+        self.visible.store(appended.last.get(), Ordering::Release);
+        let log_bytes = log.bytes;
+        drop(log);
+        group.hand_over();
+        self.rotate_full_memtables(appended.last, log_bytes);
+        drop(applying);
+        Ok(applied)
+    }
+
+    /// Lets the next group be appended while this one is put into the memtables.
+    fn hand_over_and_apply(
+        self: &Arc<Self>,
+        log: MutexGuard<'_, LogState>,
+        group: &mut Group<'_, Pending, Outcome>,
+        items: &[Pending],
+        appended: &AppendedGroup,
+    ) -> Vec<Seq> {
+        let applying = self.apply.lock();
+        let log_bytes = log.bytes;
+        drop(log);
+        group.hand_over();
+        let applied = self.apply_group(items, appended);
+        self.visible.store(appended.last.get(), Ordering::Release);
+        self.rotate_full_memtables(appended.last, log_bytes);
+        drop(applying);
+        applied
     }
 
     /// Appends records of `count` operations together. Nothing is synced.
@@ -128,6 +170,7 @@ impl DbCore {
         log: &mut LogState,
         bodies: impl Iterator<Item = &'a RecordBody> + Clone,
         count: u64,
+        sync_follows: bool,
         records: &mut Vec<Appended>,
     ) -> Result<()> {
         if log.writer.needs_segment() {
@@ -135,7 +178,7 @@ impl DbCore {
         }
         let first_seq = log.next_seq;
         let before = log.writer.active().map_or(0, |active| active.len);
-        if let Err(error) = log.writer.append(bodies, first_seq, self.durable(), records) {
+        if let Err(error) = log.writer.append(bodies, first_seq, self.durable(), sync_follows, records) {
             if !matches!(error, Error::StorageFull { .. }) {
                 self.fail(&error.to_string().into());
             }
@@ -150,21 +193,11 @@ impl DbCore {
 
     /// Appends one record that nobody applies.
     pub(crate) fn append_record(&self, log: &mut LogState, body: &RecordBody) -> Result<()> {
-        self.append_records(log, std::iter::once(body), u64::from(body.op_count), &mut Vec::new())
+        self.append_records(log, std::iter::once(body), u64::from(body.op_count), false, &mut Vec::new())
     }
 
-    /// Puts the group into the memtables and makes it visible. Returns the last sequence of each batch.
-    fn apply_group(
-        self: &Arc<Self>,
-        log: MutexGuard<'_, LogState>,
-        group: &mut Group<'_, Pending, Outcome>,
-        items: &[Pending],
-        appended: &AppendedGroup,
-    ) -> Vec<Seq> {
-        let applying = self.apply.lock();
-        let log_bytes = log.bytes;
-        drop(log);
-        group.hand_over();
+    /// Puts the group into the memtables. The caller holds the right to apply. Returns the last sequence of each batch.
+    fn apply_group(&self, items: &[Pending], appended: &AppendedGroup) -> Vec<Seq> {
         let mut seq = appended.first_seq;
         let mut records = appended.records.iter();
         let mut last = Vec::with_capacity(items.len());
@@ -181,9 +214,6 @@ impl DbCore {
             last.push(Seq::new(seq.get() - 1));
         }
         self.stats.commits.add(items.len() as u64);
-        self.visible.store(appended.last.get(), Ordering::Release);
-        self.rotate_full_memtables(appended.last, log_bytes);
-        drop(applying);
         last
     }
 
@@ -242,6 +272,7 @@ struct AppendedGroup {
     records: Vec<Appended>,
     first_seq: Seq,
     last: Seq,
+    wants_sync: bool,
 }
 
 impl Pending {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::plan::{LEVEL0_TABLES, Limits, Plan};
+use crate::key::Seq;
 use crate::manifest::format::LEVEL_COUNT;
 use crate::tree::{TableHandle, Version};
 
@@ -98,5 +99,5 @@ fn push_down(version: &Version, level: usize, limits: &Limits) -> Option<Plan> {
 
 fn plan(inputs: Vec<(usize, Arc<TableHandle>)>, output_level: usize, move_only: bool, limits: &Limits) -> Plan {
     let evacuate = if move_only { BTreeSet::new() } else { limits.stale_segments.clone() };
-    Plan { inputs, output_level, move_only, table_len: limits.table_len, evacuate }
+    Plan { inputs, output_level, move_only, newest: Seq::MAX, table_len: limits.table_len, evacuate }
 }

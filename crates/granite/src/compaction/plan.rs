@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::key::Seq;
 use crate::options::{CompactionPolicy, Options};
 use crate::tree::{TableHandle, Version};
 
@@ -18,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) table_len: u64,
     /// Segments whose values are to be moved elsewhere.
     pub(crate) evacuate: BTreeSet<u64>,
+    /// Entries after this one are left out: their commits failed.
+    pub(crate) newest: Seq,
 }
 
 /// What a policy needs to know beside the version.
@@ -68,6 +71,7 @@ fn evacuation(version: &Version, limits: &Limits) -> Option<Plan> {
         inputs: vec![(level, Arc::clone(table))],
         output_level: level,
         move_only: false,
+        newest: Seq::MAX,
         table_len: limits.table_len,
         evacuate: limits.stale_segments.clone(),
     })
@@ -113,6 +117,7 @@ pub(crate) fn everything(
         inputs,
         output_level,
         move_only: false,
+        newest: Seq::MAX,
         table_len: limits.table_len,
         evacuate: limits.stale_segments.clone(),
     })

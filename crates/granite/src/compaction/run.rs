@@ -89,6 +89,10 @@ impl DbCore {
         merge.seek_to_first()?;
         while merge.valid() {
             let (key, trailer) = (merge.key(), merge.trailer());
+            if trailer.seq() > plan.newest {
+                merge.next()?;
+                continue;
+            }
             let keep = match retention.judge(key, trailer) {
                 Verdict::Keep => true,
                 Verdict::Drop => false,

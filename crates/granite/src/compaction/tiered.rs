@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::plan::{LEVEL0_TABLES, Limits, Plan};
+use crate::key::Seq;
 use crate::manifest::format::LEVEL_COUNT;
 use crate::tree::{TableHandle, Version};
 
@@ -85,6 +86,7 @@ fn merge(runs: &[Run], mut count: usize, limits: &Limits) -> Plan {
         inputs,
         output_level,
         move_only: false,
+        newest: Seq::MAX,
         table_len: limits.table_len,
         evacuate: limits.stale_segments.clone(),
     }

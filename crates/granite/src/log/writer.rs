@@ -25,6 +25,8 @@ const RESERVE_LEN_MAX: u64 = 8 << 20;
 const DIRECT_LEN_MIN: usize = 32 << 10;
 /// The buffer is given back when it has grown beyond this.
 const BUFFER_LEN_MAX: usize = 256 << 10;
+/// A commit of at least this many bytes is on its way to the disk while it is put into the memtables.
+const WRITEBACK_LEN_MIN: u64 = 32 << 10;
 /// Segments kept for another use.
 const RECYCLED_MAX: usize = 4;
 
@@ -206,11 +208,13 @@ impl LogWriter {
     /// Appends each batch as one record, the first with sequence `first_seq`. Nothing is synced.
     ///
     /// After an error nothing of the batches counts as written. [`Error::Poisoned`] means that this could not be made certain.
+    /// With `sync_follows` the disk is told to begin with a large commit at once.
     pub(crate) fn append<'a>(
         &mut self,
         batches: impl Iterator<Item = &'a RecordBody> + Clone,
         first_seq: Seq,
         durable: Seq,
+        sync_follows: bool,
         appended: &mut Vec<Appended>,
     ) -> Result<()> {
         let Some(active) = self.active.as_mut() else {
@@ -227,6 +231,9 @@ impl LogWriter {
         }
         self.dirty = true;
         let Err(error) = written else {
+            if sync_follows && total >= WRITEBACK_LEN_MIN {
+                active.file.start_writeback(start, total);
+            }
             active.info.len = start + total;
             active.written_to = active.written_to.max(active.info.len);
             active.info.has_values |= appended.iter().any(|batch| batch.data_offset != 0);

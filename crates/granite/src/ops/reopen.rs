@@ -90,7 +90,8 @@ impl DbCore {
         let mut written: Vec<Merged> = Vec::new();
         for keyspace in self.all_keyspaces() {
             let before = old.keyspaces.load().get(&keyspace.id).cloned();
-            let Some(merged) = before.map(|before| self.save_keyspace(&keyspace, &before)).transpose()? else {
+            let Some(merged) = before.map(|before| self.save_keyspace(&keyspace, &before, left.visible)).transpose()?
+            else {
                 continue;
             };
             for table in &merged.tables {
@@ -115,7 +116,8 @@ impl DbCore {
         self.commit_manifest(&mut manifest, edits)
     }
 
-    fn save_keyspace(&self, keyspace: &Arc<KeyspaceCore>, before: &KeyspaceCore) -> Result<Merged> {
+    /// Writes the entries of one keyspace up to `visible`: those after it belong to commits that failed.
+    fn save_keyspace(&self, keyspace: &Arc<KeyspaceCore>, before: &KeyspaceCore, visible: Seq) -> Result<Merged> {
         let persisted =
             self.manifest.lock().state().keyspaces.get(&keyspace.id).map_or(Seq::ZERO, |state| state.persisted);
         let view = before.view_full();
@@ -131,12 +133,15 @@ impl DbCore {
             inputs: Vec::new(),
             output_level: 0,
             move_only: false,
+            newest: visible,
             table_len: u64::MAX,
             evacuate: memory.iter().flat_map(numbers).collect::<BTreeSet<u64>>(),
         };
         let version = Arc::clone(&keyspace.view().version);
         let below = Below::new(&version, &[], 0);
-        let tombstones = memory.iter().flat_map(|memory| memory.buffer.range_tombstones().to_vec()).collect();
+        let mut tombstones: Vec<_> =
+            memory.iter().flat_map(|memory| memory.buffer.range_tombstones().to_vec()).collect();
+        tombstones.retain(|tombstone| tombstone.seq <= visible);
         let sources = memory.into_iter().map(Source::memory).collect();
         self.merge_into_tables(keyspace, sources, tombstones, &below, &plan)
     }

@@ -441,7 +441,7 @@ fn known(key: &[u8]) -> Option<Vec<u8>> {
 }
 
 const fn plan(output_level: usize, table_len: u64) -> Plan {
-    Plan { inputs: Vec::new(), output_level, move_only: false, table_len, evacuate: BTreeSet::new() }
+    Plan { inputs: Vec::new(), output_level, move_only: false, table_len, evacuate: BTreeSet::new(), newest: Seq::MAX }
 }
 
 /// Gives `path` a name in the folder `lost` as well. `None` if there is no such file.

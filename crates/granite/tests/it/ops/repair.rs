@@ -61,7 +61,7 @@ fn repair(disk: &SimDisk) -> RepairReport {
 /// If it fails, verification cries wolf, or repair changes what is whole.
 #[test]
 fn a_healthy_database_verifies_and_is_left_alone_by_repair() {
-    let (disk, model) = filled();
+    let (disk, mut model) = filled();
     let report = verify(&disk);
     assert!(report.is_intact(), "{:#?}", report.findings);
     assert!(

@@ -205,7 +205,7 @@ pub struct DbStats {
     pub keyspaces: Vec<KeyspaceStats>,
     /// Counts since the database was opened, by name.
     pub counters: Vec<(&'static str, u64)>,
-    /// Durations since the database was opened, by name.
+    /// Durations since the database was opened, by name. `commit` is of durable commits only.
     pub latencies: Vec<(&'static str, LatencySummary)>,
     /// Sizes at this moment, by name.
     pub gauges: Vec<(&'static str, u64)>,

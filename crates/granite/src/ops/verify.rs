@@ -60,6 +60,8 @@ pub struct VerifyReport {
     pub log_records: u64,
     /// Where a torn tail stands: segment and offset. It is no damage: nothing in it was acknowledged as durable.
     pub torn: Option<(u64, u64)>,
+    /// Files that nobody accounts for: a crash leaves some, and the next writing open removes those that are granite's. They are no damage.
+    pub leftovers: Vec<PathBuf>,
     /// Everything that is wrong, in the order in which it was met.
     pub findings: Vec<Finding>,
 }
@@ -93,11 +95,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<VerifyReport> 
             files.retain(|(name, path)| !is_accounted_for(&read.state, &log, *name, path));
             for (_, path) in files {
                 if !vfs.metadata(&path).map_err(|error| Error::io("look at", &path, error))?.is_dir {
-                    verifier.find(Finding::new(
-                        &path,
-                        0,
-                        "nobody accounts for this file; the next writing open removes what is granite's",
-                    ));
+                    verifier.report.leftovers.push(path);
                 }
             }
         }

@@ -28,6 +28,7 @@ impl Verify {
                 "value_bytes": report.value_bytes,
                 "log_records": report.log_records,
                 "torn": report.torn.map(|(segment, offset)| json!({ "segment": segment, "offset": offset })),
+                "leftovers": report.leftovers.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
                 "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
             }))?;
         } else {
@@ -41,6 +42,12 @@ impl Verify {
             if let Some((segment, offset)) = report.torn {
                 session.out.line(format_args!(
                     "torn tail in segment {segment} at byte {offset}: no damage, it was not acknowledged as durable"
+                ))?;
+            }
+            for path in &report.leftovers {
+                session.out.line(format_args!(
+                    "left over: {}: no damage, the next open for writing removes what is granite's",
+                    path.display()
                 ))?;
             }
             for finding in &report.findings {

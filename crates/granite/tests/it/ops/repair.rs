@@ -84,6 +84,19 @@ fn a_healthy_database_verifies_and_is_left_alone_by_repair() {
     assert!(matches!(granite::repair("/nothing", &on(&disk)), Err(Error::NotADatabase { .. })));
 }
 
+/// If it fails, what a crash left over is taken for damage, or is not told at all.
+#[test]
+fn a_leftover_file_is_named_and_is_no_damage() {
+    let (disk, _) = filled();
+    let leftover = Path::new(DB).join("0000099999.sst");
+    disk.open(&leftover, vfs::OpenMode::CreateNew).unwrap();
+    let report = granite::verify(DB, &on(&disk)).unwrap();
+    assert!(report.is_intact(), "{:#?}", report.findings);
+    assert_eq!(report.leftovers, [leftover]);
+    drop(open(&disk, DB).unwrap());
+    assert_eq!(granite::verify(DB, &on(&disk)).unwrap().leftovers, [PathBuf::new(); 0]);
+}
+
 /// If it fails, some byte of some file can rot without verification noticing, or repair cannot cope with it, or invents data.
 #[test]
 fn every_damaged_byte_that_matters_is_found_and_repaired_around() {

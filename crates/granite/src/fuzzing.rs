@@ -72,11 +72,13 @@ pub fn pointer(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    type Target = (&'static str, fn(&[u8]));
+
     /// If it fails, an input that a fuzzer once found makes a decoder panic.
     #[test]
     fn the_corpora_are_decoded_without_a_panic() {
         let corpora = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-        let targets: [(&str, fn(&[u8])); 5] = [
+        let targets: [Target; 5] = [
             ("block", super::block),
             ("footer", super::footer),
             ("record", super::record),

@@ -22,6 +22,9 @@ mod cursor;
 mod db;
 mod error;
 mod flush;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handles;
 pub mod inspect;
 mod install;
@@ -61,3 +64,10 @@ pub use snapshot::Snapshot;
 pub use stats::{DbStats, KeyspaceStats, LatencySummary, LevelStats};
 pub use sweep::SweepReport;
 pub use table::{Codec, FilterPolicy};
+
+/// Leaves out one comparison of a checksum, for the test that must notice it.
+#[cfg(feature = "mutation")]
+#[doc(hidden)]
+pub fn leave_out_checksum(site: u8) {
+    checksum::leave_out(site);
+}

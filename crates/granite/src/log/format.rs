@@ -1,5 +1,6 @@
 //! Bytes of segments and records. See `docs/format/granite.md`, "Segments".
 
+use crate::checksum::{Site, is_same};
 use crate::coding::{Decoder, put_bytes, put_varint};
 use crate::key::{Kind, MAX_KEY_LEN, MAX_VALUE_LEN, Seq};
 
@@ -75,7 +76,7 @@ impl SegmentHeader {
         input.take(4).ok_or(CUT)?;
         let crc = input.u32().ok_or(CUT)?;
         let (summed, _) = bytes.split_at(SEGMENT_HEADER_LEN - 4);
-        if crate::checksum::crc32c(summed) != crc {
+        if !is_same(Site::SegmentHeader, crate::checksum::crc32c(summed), crc) {
             return Err(HeaderFault::Damaged("the segment header fails its checksum"));
         }
         if version != VERSION {
@@ -148,7 +149,7 @@ impl RecordHeader {
             return None;
         }
         let crc = input.u32()?;
-        if record_crc(incarnation, offset, input.rest()) != crc {
+        if !is_same(Site::RecordHeader, record_crc(incarnation, offset, input.rest()), crc) {
             return None;
         }
         let header = Self {
@@ -283,7 +284,7 @@ impl<'a> Iterator for OpReader<'a> {
 
 /// Checks an operations part against its header: every operation well formed, as many as said, value lengths adding up.
 pub(crate) fn check_meta(header: &RecordHeader, meta: &[u8]) -> bool {
-    if crate::checksum::crc32c(meta) != header.meta_crc {
+    if !is_same(Site::RecordMeta, crate::checksum::crc32c(meta), header.meta_crc) {
         return false;
     }
     let mut reader = OpReader::new(meta);

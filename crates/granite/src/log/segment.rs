@@ -10,6 +10,7 @@ use vfs::{File, OpenMode, Vfs};
 
 use super::format::{HeaderFault, SEGMENT_HEADER_LEN, SegmentHeader, VERSION};
 use super::pointer::ValuePointer;
+use crate::checksum::{Site, is_same};
 use crate::error::{Error, Result};
 use crate::handles::{Handle, HandleCache};
 
@@ -112,7 +113,7 @@ impl Segment {
             }
             _ => Error::io("read", &self.path, error),
         })?;
-        if crate::checksum::crc32c(&value) != pointer.crc {
+        if !is_same(Site::Value, crate::checksum::crc32c(&value), pointer.crc) {
             return Err(Error::corrupt(&self.path, pointer.offset, "a separated value fails its checksum"));
         }
         Ok(value)

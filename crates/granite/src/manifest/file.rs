@@ -9,6 +9,7 @@ use super::format::{
     Edit, HEADER_LEN, RECORD_HEADER_LEN, VERSION, decode_edits, decode_header, encode_header, record_crc,
 };
 use super::state::ManifestState;
+use crate::checksum::{Site, is_same};
 use crate::error::{Error, Result};
 
 pub(crate) const MANIFEST: &str = "MANIFEST";
@@ -122,7 +123,8 @@ fn record_at(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     let crc = u32::from_le_bytes(*crc);
     let len = u32::from_le_bytes(*len.first_chunk::<4>()?);
     let edits = rest.get(..len as usize)?;
-    (len > 0 && record_crc(offset as u64, len, edits) == crc).then_some((edits, RECORD_HEADER_LEN + len as usize))
+    (len > 0 && is_same(Site::ManifestRecord, record_crc(offset as u64, len, edits), crc))
+        .then_some((edits, RECORD_HEADER_LEN + len as usize))
 }
 
 /// A place of a manifest: a record, or bytes (`edits` is `None`) that are none.

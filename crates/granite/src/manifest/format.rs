@@ -1,5 +1,6 @@
 //! Bytes of the manifest. See `docs/format/granite.md`, "Manifest".
 
+use crate::checksum::{Site, is_same};
 use crate::coding::{Decoder, put_bytes, put_varint};
 use crate::key::Seq;
 use crate::options::{CompactionPolicy, KeyLayout, KeyspaceOptions};
@@ -32,7 +33,9 @@ pub(crate) fn decode_header(bytes: &[u8; HEADER_LEN]) -> Result<u32, &'static st
     let (version, crc) = (input.u32(), input.u32());
     let (summed, _) = bytes.split_at(HEADER_LEN - 4);
     match (version, crc) {
-        (Some(version), Some(crc)) if crate::checksum::crc32c(summed) == crc => Ok(version),
+        (Some(version), Some(crc)) if is_same(Site::ManifestHeader, crate::checksum::crc32c(summed), crc) => {
+            Ok(version)
+        }
         _ => Err("the manifest's header fails its checksum"),
     }
 }

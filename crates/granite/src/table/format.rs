@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Malformed;
+use crate::checksum::{Site, is_same};
 use crate::coding::{Decoder, put_varint};
 use crate::error::{Error, Result};
 
@@ -96,7 +97,7 @@ impl Footer {
         if input.rest() != MAGIC {
             return Err(Malformed("the file does not end like a granite table"));
         }
-        if crate::checksum::crc32c(covered) != checksum {
+        if !is_same(Site::TableFooter, crate::checksum::crc32c(covered), checksum) {
             return Err(Malformed("the footer's checksum does not match"));
         }
         // What a newer version makes of the other fields is not known here.

@@ -40,7 +40,9 @@ pub(super) fn open(mut read: Vec<u8>, place: Place) -> Result<Vec<u8>, Malformed
     let stored_len = read.len().checked_sub(TRAILER_LEN).ok_or(SHORT)?;
     let (stored, trailer) = read.split_at_checked(stored_len).ok_or(SHORT)?;
     let (covered, found) = trailer.split_at_checked(5).ok_or(SHORT)?;
-    if checksum(crate::checksum::crc32c(stored), covered, place).to_le_bytes() != found {
+    let found = found.first_chunk().map(|found| u32::from_le_bytes(*found)).ok_or(SHORT)?;
+    let computed = checksum(crate::checksum::crc32c(stored), covered, place);
+    if !crate::checksum::is_same(crate::checksum::Site::TableBlock, computed, found) {
         return Err(Malformed("a block's checksum does not match"));
     }
     let mut fields = Decoder::new(covered);

@@ -141,7 +141,7 @@ fn flip(seed: u64, closed: bool, between: usize, is_excused: impl Fn(&Path, u64)
 
 /// If it fails, a bit that turned over in a closed database changes an answer, or is met with a panic.
 #[test]
-fn a_flipped_bit_in_a_closed_database_is_reported_or_changes_nothing() {
+pub fn a_flipped_bit_in_a_closed_database_is_reported_or_changes_nothing() {
     let first = seed_or(500);
     let (lists, between) = if is_long() { (50, 4000) } else { (2, 60) };
     for seed in first..first + lists {
@@ -152,7 +152,7 @@ fn a_flipped_bit_in_a_closed_database_is_reported_or_changes_nothing() {
 /// If it fails, a damaged last change of the manifest is taken for one that never happened: the tables it names are removed, and
 /// the log that it gave up is missed or not.
 #[test]
-fn a_flipped_bit_in_the_manifest_of_a_killed_database_is_reported() {
+pub fn a_flipped_bit_in_the_manifest_of_a_killed_database_is_reported() {
     let first = seed_or(600);
     let (lists, between) = if is_long() { (50, 4000) } else { (6, 100) };
     for seed in first..first + lists {

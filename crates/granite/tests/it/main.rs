@@ -1,6 +1,7 @@
 //! Tests of granite through its public interface.
 
 mod basics;
+mod corpus;
 mod costs;
 mod crash;
 mod damage;

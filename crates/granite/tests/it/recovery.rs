@@ -120,7 +120,7 @@ fn assert_salvaged(disk: &SimDisk, lost: std::ops::RangeInclusive<u64>) {
 
 /// If it fails, a damaged acknowledged write is dropped silently, or salvage loses more than what is damaged or lies about it.
 #[test]
-fn a_damaged_synced_record_is_refused_and_salvage_loses_it_alone() {
+pub fn a_damaged_synced_record_is_refused_and_salvage_loses_it_alone() {
     for number in [1, 2, 17, 30, 59] {
         let disk = synced_database();
         let (path, at) = place(&disk, number);
@@ -133,7 +133,7 @@ fn a_damaged_synced_record_is_refused_and_salvage_loses_it_alone() {
 
 /// If it fails, the header of a record is trusted before its checksum, or its damage takes the records behind it along.
 #[test]
-fn a_damaged_record_header_or_separated_value_is_refused_and_salvage_loses_it_alone() {
+pub fn a_damaged_record_header_or_separated_value_is_refused_and_salvage_loses_it_alone() {
     for (number, distance) in [(30, -20i64), (30, 40), (21, -40), (45, 200)] {
         let disk = synced_database();
         let (path, at) = place(&disk, number);
@@ -173,7 +173,7 @@ fn a_lost_stretch_is_reported_as_one_range() {
 
 /// If it fails, a single damaged bit in the header of the only segment makes everything in it vanish without a word.
 #[test]
-fn a_damaged_segment_header_is_not_taken_for_one_that_was_never_written() {
+pub fn a_damaged_segment_header_is_not_taken_for_one_that_was_never_written() {
     for offset in 0..64 {
         let disk = SimDisk::new();
         let db = Db::open("/db", &options(&disk, RecoveryMode::Tail)).unwrap();

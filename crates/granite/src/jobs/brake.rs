@@ -137,6 +137,10 @@ impl DbCore {
                 return Err(error.clone());
             }
             self.scheduler.progress.wait_for(&mut state, RETRY_AFTER);
+            // Two threads that measured at once may have left the older figure, with nobody left to correct it.
+            self.update_brake();
+            state.pending = true;
+            self.scheduler.work.notify_all();
         }
         drop(state);
         let waited = self.context.vfs.monotonic().saturating_sub(begun);

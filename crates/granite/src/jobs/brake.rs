@@ -137,8 +137,8 @@ impl DbCore {
                 return Err(error.clone());
             }
             self.scheduler.progress.wait_for(&mut state, RETRY_AFTER);
-            // Two threads that measured at once may have left the older figure, with nobody left to correct it.
             self.update_brake();
+            // The workers may have looked while a flush by hand held the keyspace, and gone to sleep: they look again.
             state.pending = true;
             self.scheduler.work.notify_all();
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 
 use self::conditional::Checked;
-use self::queue::{CommitQueue, Group};
+use self::queue::{CommitQueue, Group, Wait};
 use crate::batch::{Committed, WriteBatch};
 use crate::db::{DbCore, LogState};
 use crate::error::{Error, Result};
@@ -64,7 +64,8 @@ impl DbCore {
             byte_len.set(byte_len.get() + next.batch.byte_len());
             byte_len.get() <= GROUP_LEN_MAX && !next.alone
         };
-        let outcome = self.queue.submit(pending, fits, |group, items| self.lead(group, items));
+        let wait = if durability == Durability::Sync { Wait::Long } else { Wait::Brief };
+        let outcome = self.queue.submit(pending, wait, fits, |group, items| self.lead(group, items));
         if let Some(begun) = begun {
             self.stats.commit_latency.record(self.context.vfs.monotonic().saturating_sub(begun));
         }
@@ -81,6 +82,7 @@ impl DbCore {
         let pending = Pending { batch, durability: Durability::Sync, checked: Checked::default(), alone: true };
         let outcome = self.queue.submit(
             pending,
+            Wait::Long,
             |_, _| false,
             |group, _| {
                 let done = work();

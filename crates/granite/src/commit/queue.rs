@@ -3,11 +3,12 @@
 //! Knows nothing of logs or databases, so that it can be model-checked by itself.
 
 #[cfg(feature = "shuttle")]
-use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
+use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, atomic::AtomicBool};
 #[cfg(not(feature = "shuttle"))]
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, atomic::AtomicBool};
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 enum State<T, R> {
     Waiting(T),
@@ -20,8 +21,36 @@ enum State<T, R> {
 
 struct Waiter<T, R> {
     state: Mutex<Option<State<T, R>>>,
+    /// Set once the state is one that ends the wait, for those that look before they sleep.
+    called: AtomicBool,
     wake: Condvar,
 }
+
+impl<T, R> Waiter<T, R> {
+    fn new(item: T) -> Self {
+        Self { state: Mutex::new(Some(State::Waiting(item))), called: AtomicBool::new(false), wake: Condvar::new() }
+    }
+
+    /// Ends the wait.
+    fn call(&self, mut state: MutexGuard<'_, Option<State<T, R>>>, next: Option<State<T, R>>) {
+        *state = next;
+        drop(state);
+        self.called.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+}
+
+/// How a writer waits for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Groups take no longer than it takes to fall asleep and be woken: look for a while first.
+    Brief,
+    /// Groups wait for the disk.
+    Long,
+}
+
+/// How often a brief wait looks: some microseconds, a tenth of what a sleep costs.
+const LOOKS: u32 = if cfg!(feature = "shuttle") { 3 } else { 200 };
 
 struct Inner<T, R> {
     waiting: std::collections::VecDeque<Arc<Waiter<T, R>>>,
@@ -63,15 +92,16 @@ impl<T, R> CommitQueue<T, R> {
     pub(crate) fn submit(
         &self,
         item: T,
+        wait: Wait,
         fits: impl Fn(&T, usize) -> bool,
         lead: impl FnOnce(&mut Group<'_, T, R>, Vec<T>) -> Vec<R>,
     ) -> Option<R> {
         let mut inner = lock(&self.inner);
         let own = if inner.led {
-            let waiter = Arc::new(Waiter { state: Mutex::new(Some(State::Waiting(item))), wake: Condvar::new() });
+            let waiter = Arc::new(Waiter::new(item));
             inner.waiting.push_back(Arc::clone(&waiter));
             drop(inner);
-            match Self::wait(&waiter) {
+            match Self::wait(&waiter, wait) {
                 Ok(item) => item,
                 Err(done) => return done,
             }
@@ -104,14 +134,21 @@ impl<T, R> CommitQueue<T, R> {
         let mut results = lead(&mut group, items).into_iter();
         let own = results.next();
         for (waiter, result) in group.waiters.iter().zip(results) {
-            *lock(&waiter.state) = Some(State::Done(result));
-            waiter.wake.notify_one();
+            waiter.call(lock(&waiter.state), Some(State::Done(result)));
         }
         own
     }
 
     /// Waits until the item is done (`Err`) or the caller is to lead (`Ok`, with its item).
-    fn wait(waiter: &Waiter<T, R>) -> Result<T, Option<R>> {
+    fn wait(waiter: &Waiter<T, R>, wait: Wait) -> Result<T, Option<R>> {
+        if wait == Wait::Brief {
+            for _ in 0..LOOKS {
+                if waiter.called.load(Ordering::Acquire) {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+        }
         let mut state = lock(&waiter.state);
         loop {
             match state.take() {
@@ -139,10 +176,8 @@ impl<T, R> Group<'_, T, R> {
         drop(inner);
         let mut state = lock(&next.state);
         if let Some(State::Waiting(item)) = state.take() {
-            *state = Some(State::Leading(item));
+            next.call(state, Some(State::Leading(item)));
         }
-        drop(state);
-        next.wake.notify_one();
     }
 }
 
@@ -151,10 +186,9 @@ impl<T, R> Drop for Group<'_, T, R> {
     fn drop(&mut self) {
         self.hand_over();
         for waiter in &self.waiters {
-            let mut state = lock(&waiter.state);
+            let state = lock(&waiter.state);
             if matches!(*state, Some(State::Taken)) {
-                *state = None;
-                waiter.wake.notify_one();
+                waiter.call(state, None);
             }
         }
     }

@@ -5,7 +5,7 @@ use shuttle::{sync::Arc, sync::Mutex, thread};
 #[cfg(not(feature = "shuttle"))]
 use std::{sync::Arc, sync::Mutex, thread};
 
-use super::CommitQueue;
+use super::{CommitQueue, Wait};
 
 /// Runs `body` under many schedules.
 fn explore(body: impl Fn() + Send + Sync + 'static) {
@@ -44,6 +44,7 @@ fn every_item_is_committed_once_and_gets_its_own_result() {
                     for item in [writer * 10, writer * 10 + 1] {
                         let result = queue.submit(
                             item,
+                            if item % 2 == 0 { Wait::Brief } else { Wait::Long },
                             |_, taken| taken < 3,
                             |group, items| {
                                 let mut state = log.lock().unwrap();
@@ -93,7 +94,7 @@ fn a_leader_without_results_leaves_nobody_waiting() {
                         0 => Vec::new(),
                         _ => items,
                     };
-                    queue.submit(writer, |_, _| true, lead)
+                    queue.submit(writer, Wait::Long, |_, _| true, lead)
                 })
             })
             .collect();
@@ -101,6 +102,6 @@ fn a_leader_without_results_leaves_nobody_waiting() {
             let result = thread.join().unwrap();
             assert!(result.is_none_or(|result| result == writer), "the result of another");
         }
-        assert_eq!(queue.submit(7, |_, _| true, |_, items| items), Some(7), "the queue does not go on");
+        assert_eq!(queue.submit(7, Wait::Long, |_, _| true, |_, items| items), Some(7), "the queue does not go on");
     });
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::plan::{LEVEL0_TABLES, Limits, Plan};
+use super::plan::{LEVEL0_TABLES, LEVEL0_TABLES_PATIENT, Limits, Plan};
 use crate::key::Seq;
 use crate::manifest::format::LEVEL_COUNT;
 use crate::tree::{TableHandle, Version};
@@ -43,9 +43,11 @@ pub(crate) fn pick(version: &Version, limits: &Limits) -> Option<Plan> {
     let (base, targets) = targets(version, limits);
     let level0 = version.level(0);
     let mut best: Option<(u64, usize)> = None;
-    if level0.len() >= LEVEL0_TABLES {
+    let is_short = version.level_len(0).saturating_mul(2) < version.level_len(base);
+    let enough = if is_short { LEVEL0_TABLES_PATIENT } else { LEVEL0_TABLES };
+    if level0.len() >= enough {
         // Scores are in thousandths, so that they can be compared exactly.
-        best = Some((level0.len() as u64 * 1000 / LEVEL0_TABLES as u64, 0));
+        best = Some((level0.len() as u64 * 1000 / enough as u64, 0));
     }
     for level in 1..LAST {
         let len = version.level_len(level);

@@ -35,13 +35,15 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn new(options: &Options, stale_segments: BTreeSet<u64>) -> Self {
-        let base_len = (options.write_buffer_len() as u64 * 2).max(options.table_len / 2).max(64 << 10);
+        let base_len = (options.write_buffer_len() as u64 * 8).max(options.table_len / 2).max(64 << 10);
         Self { table_len: options.table_len, base_len, stale_segments }
     }
 }
 
 /// Tables in level 0 at which they are merged away.
 pub(crate) const LEVEL0_TABLES: usize = 4;
+/// The same while the level that they are merged into is long beside them: each merge rewrites that level, so it waits for more.
+pub(crate) const LEVEL0_TABLES_PATIENT: usize = 8;
 
 /// The most urgent plan of the keyspace's policy, if anything is to be done.
 pub(crate) fn pick(policy: CompactionPolicy, version: &Version, limits: &Limits) -> Option<Plan> {

@@ -306,7 +306,7 @@ impl DbCore {
             if is_live(closed.segment.number) {
                 continue;
             }
-            if closed.has_values || !self.options.recycle_segments {
+            if closed.has_values || !closed.has_small_syncs || !self.options.recycle_segments {
                 closed.segment.mark_obsolete();
             } else if let Some(refused) = self.recycler.offer(closed.segment.path().to_owned()) {
                 remove_obsolete(&*self.context.vfs, &refused);

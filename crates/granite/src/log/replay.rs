@@ -192,7 +192,7 @@ impl Log<'_> {
             last.has_values |= has_values;
         } else {
             let segment = Arc::clone(&found.segment);
-            end.segments.push(LogSegment { segment, first_seq, len: at, has_values });
+            end.segments.push(LogSegment { segment, first_seq, len: at, has_values, has_small_syncs: false });
         }
         Ok(at)
     }

@@ -28,7 +28,7 @@ const BUFFER_LEN_MAX: usize = 256 << 10;
 /// A commit of at least this many bytes is on its way to the disk while it is put into the memtables.
 const WRITEBACK_LEN_MIN: u64 = 32 << 10;
 /// Segments kept for another use.
-const RECYCLED_MAX: usize = 4;
+const RECYCLED_MAX: usize = 2;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -77,6 +77,8 @@ pub(crate) struct LogSegment {
     /// Where the next record would begin.
     pub(crate) len: u64,
     pub(crate) has_values: bool,
+    /// Small durable commits went into it: written over, its file saves the next ones the zeros.
+    pub(crate) has_small_syncs: bool,
 }
 
 #[derive(Debug)]
@@ -178,7 +180,7 @@ impl LogWriter {
         vfs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
         segment.adopt(Arc::clone(&file));
         let len = SEGMENT_HEADER_LEN as u64;
-        let info = LogSegment { segment, first_seq, len, has_values: false };
+        let info = LogSegment { segment, first_seq, len, has_values: false, has_small_syncs: false };
         self.active = Some(Active { info, file, incarnation, written_to, reserved_to: written_to });
         self.dirty = true;
         Ok(())
@@ -224,7 +226,7 @@ impl LogWriter {
         let path = segment.path();
         let start = active.info.len;
         let total: u64 = batches.clone().map(|batch| header_of(batch, first_seq, durable).record_len()).sum();
-        reserve(active, path, start + total, total, self.segment_len)?;
+        reserve(active, path, start + total, total, self.segment_len, sync_follows)?;
         let written = write_batches(active, batches, first_seq, durable, &mut self.buffer, appended);
         if self.buffer.capacity() > BUFFER_LEN_MAX {
             self.buffer = Vec::new();
@@ -283,13 +285,15 @@ fn header_of(batch: &RecordBody, first_seq: Seq, durable: Seq) -> RecordHeader {
     }
 }
 
-/// Makes sure that there is room up to `end`, in the way that syncs fastest for commits of `total` bytes.
-fn reserve(active: &mut Active, path: &Path, end: u64, total: u64, segment_len: u64) -> Result<()> {
-    if end <= active.written_to || end <= active.reserved_to {
+/// Makes sure that there is room up to `end`, in the way that syncs fastest for commits of `total` bytes if a sync follows.
+fn reserve(active: &mut Active, path: &Path, end: u64, total: u64, segment_len: u64, sync_follows: bool) -> Result<()> {
+    let into_zeros = sync_follows && total <= SMALL_COMMIT_LEN && !active.info.has_values;
+    active.info.has_small_syncs |= into_zeros;
+    if end <= active.written_to || (!into_zeros && end <= active.reserved_to) {
         return Ok(());
     }
     let no_room = |error| Error::io("write", path, error);
-    if total <= SMALL_COMMIT_LEN && !active.info.has_values {
+    if into_zeros {
         let target = end.next_multiple_of(ZERO_AHEAD_LEN).min(segment_len.max(end));
         let mut at = active.written_to.max(active.info.len);
         while at < target {

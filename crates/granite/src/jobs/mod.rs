@@ -301,8 +301,13 @@ impl DbCore {
             if let Some(error) = &state.error {
                 return Err(error.clone());
             }
-            if idle && state.running == 0 && !state.pending {
-                return Ok(());
+            if state.running == 0 && !state.pending {
+                if idle {
+                    return Ok(());
+                }
+                // Work by hand left something to do, or kept the workers from it when they looked: they look again.
+                state.pending = true;
+                self.scheduler.work.notify_all();
             }
             self.scheduler.progress.wait_for(&mut state, Duration::from_millis(20));
         }
@@ -332,6 +337,8 @@ impl DbCore {
         let done = plan.map_or(Ok(()), |plan| self.run_plan(keyspace, &version, &plan));
         self.update_brake();
         self.scheduler.notify_progress();
+        // Values may be worth moving now.
+        self.scheduler.notify_work();
         done
     }
 }

@@ -129,3 +129,31 @@ fn a_race_for_an_absent_key_has_one_winner() {
         assert_eq!(value[..4], winners[0].to_be_bytes(), "key {key} has the value of a loser");
     }
 }
+
+/// If it fails, values that a flush or a compaction by hand made worth moving are left lying: the workers looked before it, went to
+/// sleep, and whoever waits for them waits for ever.
+#[test]
+fn what_a_compaction_by_hand_leaves_to_do_is_done_without_another_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), &options().write_buffer(8 << 20).memory_budget(32 << 20)).unwrap();
+    let keyspace = db.keyspace("values", KeyspaceOptions::new().separation_threshold(Some(200))).unwrap();
+    let put_all = |step: usize| {
+        for key in (0..600_u32).step_by(step) {
+            keyspace.put(&key.to_be_bytes(), &[step as u8; 1000]).unwrap();
+        }
+        keyspace.flush().unwrap();
+        db.wait_for_background().unwrap();
+    };
+    // The second round goes into segments of its own, and most of the first one's segments die when the two are merged.
+    put_all(1);
+    for key in (0..600_u32).filter(|key| key % 8 > 0) {
+        keyspace.put(&key.to_be_bytes(), &[2; 1000]).unwrap();
+    }
+    keyspace.compact_range::<&[u8], _>(..).unwrap();
+    let (done, waited) = std::sync::mpsc::channel();
+    let waiter = db.clone();
+    std::thread::spawn(move || done.send(waiter.wait_for_background()));
+    waited.recv_timeout(std::time::Duration::from_secs(60)).expect("the wait has no end").unwrap();
+    let moved = db.stats().counters.iter().find(|(name, _)| *name == "moved_value_bytes").unwrap().1;
+    assert!(moved > 0, "no values were worth moving: the test shows nothing");
+}

@@ -115,7 +115,10 @@ fn crash_at_random_calls_of_long_runs_leaves_a_prefix_with_every_synced_batch() 
         assert!(busy || first != 1000, "GRANITE_SEED={seed}: the run is too quiet to prove anything: {seen:?}");
         survives(&sweep(Points::Sample { count: points, seed }, 2), &tiny(), &steps, seed);
     }
-    assert!(recycled_segments > 0 || first != 1000, "no segment was recycled: the runs are too quiet to prove anything");
+    assert!(
+        recycled_segments > 0 || first != 1000,
+        "no segment was recycled: the runs are too quiet to prove anything"
+    );
 }
 
 /// If it fails, a batch that was acknowledged without a sync is lost when the process dies and the machine does not.

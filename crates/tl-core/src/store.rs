@@ -1,0 +1,216 @@
+//! The store: objects in a database, read and checked.
+
+use std::sync::Arc;
+
+use granite::{Codec, Db, Durability, KeyLayout, Keyspace, KeyspaceOptions, WriteBatch};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::coding::Reader;
+use crate::error::{Damage, Error, Result};
+use crate::id::{ObjectId, ObjectKind};
+use crate::stored::{Stored, kind_of};
+use crate::tree::Tree;
+
+const OBJECTS: &str = "objects";
+const PURGED: &str = "purged";
+/// The key of the header, which is no object's id.
+pub(crate) const HEADER_KEY: [u8; ObjectId::LEN] = [0; ObjectId::LEN];
+const MAGIC: &[u8; 8] = b"TLOBJECT";
+const FORMAT_VERSION: u32 = 1;
+/// About how much memory one tree in the cache takes, for sizing the cache's own tables.
+const TREE_LEN_TYPICAL: usize = 2 << 10;
+
+/// How a store is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Bytes of memory for trees that were read. Default 2 MiB.
+    pub tree_cache_bytes: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { tree_cache_bytes: 2 << 20 }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct TreeLen;
+
+impl Weighter<ObjectId, Arc<Tree>> for TreeLen {
+    fn weight(&self, _: &ObjectId, tree: &Arc<Tree>) -> u64 {
+        (tree.memory_len() + size_of::<ObjectId>()) as u64
+    }
+}
+
+type TreeCache = Cache<ObjectId, Arc<Tree>, TreeLen>;
+
+/// Objects in a database. Cheap to clone; usable from any thread.
+///
+/// The database is the caller's, who may keep other things in it: the store uses the keyspaces `objects` and `purged`. All that is read is checked
+/// against its id.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) objects: Keyspace,
+    pub(crate) purged: Keyspace,
+    pub(crate) trees: TreeCache,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("db", &self.shared.db).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the objects in `db`, or makes room for them if there are none. A database that is open read-only must hold them.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`], [`Error::NewerFormat`], or an error of the database.
+    pub fn open(db: &Db, options: &StoreOptions) -> Result<Self> {
+        let hashes =
+            KeyspaceOptions::new().key_layout(KeyLayout::Hash { width: ObjectId::LEN as u8 }).codec(Codec::None);
+        let keyspace = |name| {
+            db.keyspace(name, hashes.clone()).map_err(|error| match error {
+                granite::Error::ReadOnly => Error::NotAStore { reason: "its keyspaces are not there" },
+                error => Error::Database(error),
+            })
+        };
+        let (objects, purged) = (keyspace(OBJECTS)?, keyspace(PURGED)?);
+        check_header(db, &objects)?;
+        let capacity = options.tree_cache_bytes;
+        let trees = Cache::with_weighter(capacity / TREE_LEN_TYPICAL, capacity as u64, TreeLen);
+        Ok(Self { shared: Arc::new(Shared { db: db.clone(), objects, purged, trees }) })
+    }
+
+    /// The database that the objects are in.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.shared.db
+    }
+
+    /// True if the object is there to be read: stored, and not purged. Its content is not looked at.
+    ///
+    /// # Errors
+    /// An error of the database.
+    pub fn contains(&self, id: &ObjectId) -> Result<bool> {
+        Ok(*id == ObjectId::EMPTY_TREE || self.shared.objects.contains_key(id.as_bytes())?)
+    }
+
+    /// The tree with this id. Those read lately are kept in memory.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Purged`], [`Error::Damaged`], or an error of the database.
+    pub fn get_tree(&self, id: &ObjectId) -> Result<Arc<Tree>> {
+        if *id == ObjectId::EMPTY_TREE {
+            return Ok(Arc::new(Tree::empty()));
+        }
+        if let Some(tree) = self.shared.trees.get(id) {
+            return Ok(tree);
+        }
+        let value = self.value(id)?;
+        let tree = Arc::new(decode_tree(id, &value).map_err(|damage| Error::Damaged { id: *id, damage })?);
+        self.keep_tree(&tree);
+        Ok(tree)
+    }
+
+    /// Keeps a tree that is stored in memory.
+    pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
+        self.shared.trees.insert(tree.id(), Arc::clone(tree));
+    }
+
+    /// The content of the blob with this id, if it has at most `len_max` bytes.
+    ///
+    /// # Errors
+    /// [`Error::BlobTooLarge`], before anything is allocated; else as for [`Store::get_tree`].
+    pub fn get_blob(&self, id: &ObjectId, len_max: u64) -> Result<Vec<u8>> {
+        self.blob_reader(id)?.into_content(len_max)
+    }
+
+    /// Length in bytes of the blob with this id, as it is stored: the content is not checked.
+    ///
+    /// # Errors
+    /// As for [`Store::get_tree`].
+    pub fn blob_len(&self, id: &ObjectId) -> Result<u64> {
+        let value = self.value(id)?;
+        let stored = parse_blob(&value).map_err(|damage| Error::Damaged { id: *id, damage })?;
+        Ok(stored.content_len())
+    }
+
+    /// Gives the memory of the trees that were read back.
+    pub fn trim(&self) {
+        self.shared.trees.clear();
+    }
+
+    /// The stored bytes of an object.
+    pub(crate) fn value(&self, id: &ObjectId) -> Result<Vec<u8>> {
+        if let Some(value) = self.shared.objects.get(id.as_bytes())? {
+            return Ok(value);
+        }
+        match self.shared.purged.get(id.as_bytes())? {
+            None => Err(Error::Missing { id: *id }),
+            Some(rest) => {
+                let mut reader = Reader::new(&rest);
+                let kind = reader.array::<1>().map(|[byte]| kind_of(byte));
+                match (kind, reader.varint()) {
+                    (Some(Ok(_)), Some(len)) => Err(Error::Purged { id: *id, len }),
+                    _ => Err(Error::Damaged { id: *id, damage: Damage::Malformed }),
+                }
+            }
+        }
+    }
+}
+
+/// Takes a blob's value apart.
+pub(crate) fn parse_blob(value: &[u8]) -> Result<Stored<'_>, Damage> {
+    let stored = Stored::parse(value)?;
+    match stored.kind {
+        ObjectKind::Blob => Ok(stored),
+        ObjectKind::Tree => Err(Damage::WrongKind { expected: ObjectKind::Blob }),
+    }
+}
+
+/// Reads a tree's value and checks all of it.
+pub(crate) fn decode_tree(id: &ObjectId, value: &[u8]) -> Result<Tree, Damage> {
+    let stored = Stored::parse(value)?;
+    let expected = ObjectKind::Tree;
+    if stored.kind != expected {
+        return Err(Damage::WrongKind { expected });
+    }
+    // Only blobs are chunked.
+    let content = stored.body.whole_content(expected, id)?.ok_or(Damage::WrongKind { expected })?;
+    Ok(Tree::decode_as(*id, content.into_owned())?)
+}
+
+/// Looks at the header, and writes one where there is nothing yet.
+fn check_header(db: &Db, objects: &Keyspace) -> Result<()> {
+    let not_a_store = |reason| Err(Error::NotAStore { reason });
+    let Some(header) = objects.get(&HEADER_KEY)? else {
+        let mut walk = objects.scan::<&[u8], _>(..)?;
+        walk.seek_to_first()?;
+        if walk.valid() {
+            return not_a_store("its keyspace `objects` has no header");
+        }
+        let mut batch = WriteBatch::new();
+        batch.put_if_absent(objects, &HEADER_KEY, &[&MAGIC[..], &FORMAT_VERSION.to_le_bytes()].concat());
+        // Nothing needs the header before the first object, and that brings it to the disk.
+        return match db.write(batch, Durability::Buffered) {
+            // To a reader, a store without objects is as good without its header.
+            Ok(_) | Err(granite::Error::ReadOnly) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+    };
+    let mut reader = Reader::new(&header);
+    match (reader.array(), reader.array().map(u32::from_le_bytes)) {
+        (Some(magic), Some(FORMAT_VERSION)) if magic == *MAGIC && reader.rest().is_empty() => Ok(()),
+        (Some(magic), Some(found)) if magic == *MAGIC && found > FORMAT_VERSION => {
+            Err(Error::NewerFormat { found, supported: FORMAT_VERSION })
+        }
+        _ => not_a_store("its keyspace `objects` has the header of something else"),
+    }
+}

@@ -1,0 +1,108 @@
+//! Making trees: from entries in any order, or from pieces of other trees.
+
+use super::encoding::{TreeError, put_head};
+use super::{Entry, EntryKind, Tree};
+use crate::coding::put_varint;
+use crate::id::{ObjectId, ObjectKind};
+use crate::path::EntryName;
+use crate::stored::MAX_TREE_LEN;
+
+/// Collects the entries of a directory, in any order.
+///
+/// ```
+/// use tl_core::{Entry, EntryName, Mode, ObjectId, TreeBuilder};
+///
+/// let mut builder = TreeBuilder::new();
+/// builder.add(EntryName::new(b"src")?, Entry::directory(ObjectId::EMPTY_TREE, Mode::new(0o755)));
+/// builder.add(EntryName::new(b"doc")?, Entry::directory(ObjectId::EMPTY_TREE, Mode::new(0o755)));
+/// let tree = builder.build()?;
+/// let names: Vec<_> = tree.iter().map(|found| found.name.to_string()).collect();
+/// assert_eq!(names, ["doc", "src"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct TreeBuilder {
+    names: Vec<u8>,
+    added: Vec<Added>,
+}
+
+#[derive(Debug)]
+struct Added {
+    name_start: usize,
+    name_len: usize,
+    entry: Entry,
+}
+
+impl TreeBuilder {
+    /// A builder without entries.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an entry. The size of a directory is not looked at: it is 0.
+    pub fn add(&mut self, name: &EntryName, entry: Entry) {
+        let name_start = self.names.len();
+        self.names.extend_from_slice(name.as_bytes());
+        let size = if entry.kind == EntryKind::Directory { 0 } else { entry.size };
+        self.added.push(Added { name_start, name_len: name.as_bytes().len(), entry: Entry { size, ..entry } });
+    }
+
+    /// The tree of all entries.
+    ///
+    /// # Errors
+    /// [`TreeError::Order`] if a name was added twice; [`TreeError::TooLarge`].
+    pub fn build(mut self) -> Result<Tree, TreeError> {
+        let names = std::mem::take(&mut self.names);
+        let name_of =
+            |added: &Added| names.get(added.name_start..added.name_start + added.name_len).unwrap_or_default();
+        self.added.sort_unstable_by(|left, right| name_of(left).cmp(name_of(right)));
+        let mut writer = TreeWriter::default();
+        let mut before: Option<&[u8]> = None;
+        for added in &self.added {
+            let name = name_of(added);
+            if before == Some(name) {
+                return Err(TreeError::Order);
+            }
+            before = Some(name);
+            writer.push(EntryName::checked(name), &added.entry);
+        }
+        writer.finish()
+    }
+}
+
+/// Writes a tree from entries and runs of other trees' entries, both rising by name.
+#[derive(Debug, Default)]
+pub(crate) struct TreeWriter {
+    heads: Vec<u8>,
+    starts: Vec<u32>,
+    ids: Vec<u8>,
+}
+
+impl TreeWriter {
+    pub(crate) fn push(&mut self, name: &EntryName, entry: &Entry) {
+        // Past 4 GiB the position is meaningless, and `finish` refuses the tree long before.
+        self.starts.push(self.heads.len() as u32);
+        put_head(&mut self.heads, name, entry);
+        self.ids.extend_from_slice(entry.id.as_bytes());
+    }
+
+    pub(crate) fn finish(self) -> Result<Tree, TreeError> {
+        let mut content = Vec::with_capacity(10 + self.heads.len() + self.ids.len());
+        put_varint(&mut content, self.starts.len() as u64);
+        let heads_start = content.len();
+        content.extend_from_slice(&self.heads);
+        let ids_start = content.len();
+        content.extend_from_slice(&self.ids);
+        if content.len() > MAX_TREE_LEN {
+            return Err(TreeError::TooLarge);
+        }
+        Ok(Tree {
+            id: ObjectId::of(ObjectKind::Tree, &content),
+            content: content.into_boxed_slice(),
+            heads_start: heads_start as u32,
+            ids_start: ids_start as u32,
+            heads: self.starts.into_boxed_slice(),
+        })
+    }
+}

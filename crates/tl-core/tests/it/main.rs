@@ -1,0 +1,5 @@
+//! Tests of tl-core through its public interface.
+
+mod blobs;
+mod store;
+mod support;

@@ -4,7 +4,8 @@
 //! in a granite database, so that what two states share is stored once, and states are compared by comparing ids.
 //!
 //! Begin with [`Store::open`]. A [`Capture`] writes objects, and its [`commit`](Capture::commit) makes them durable together with whatever the
-//! caller puts beside them, in one batch. [`Store::get_tree`] and [`Store::blob_reader`] read. The bytes on disk are those of the project's
+//! caller puts beside them, in one batch. [`Store::get_tree`] and [`Store::blob_reader`] read, [`Store::diff`] compares two trees,
+//! [`Capture::edit_tree`] makes a tree from another by changing some paths. The bytes on disk are those of the project's
 //! document on the format of objects.
 //!
 //! Nothing here looks at a working directory or a clock: paths are names in trees, and content comes in as bytes or readers.
@@ -40,6 +41,8 @@
 mod blob_reader;
 mod capture;
 mod coding;
+mod diff;
+mod edit;
 mod error;
 mod id;
 mod path;
@@ -49,6 +52,7 @@ mod tree;
 
 pub use blob_reader::BlobReader;
 pub use capture::{Capture, Committed};
+pub use diff::{Change, Diff};
 pub use error::{Damage, Error, Result};
 pub use granite::ErrorKind;
 pub use id::{ObjectId, ObjectKind, ParseIdError};

@@ -142,6 +142,10 @@ impl Capture {
     /// # Errors
     /// [`Error::CaptureFailed`], or an error of the database.
     pub fn put_tree(&self, tree: &Tree) -> Result<ObjectId> {
+        self.put_shared_tree(&Arc::new(tree.clone()))
+    }
+
+    pub(crate) fn put_shared_tree(&self, tree: &Arc<Tree>) -> Result<ObjectId> {
         let id = tree.id();
         if id != ObjectId::EMPTY_TREE {
             self.put_whole(id, tree.content(), Some(tree))?;
@@ -179,7 +183,7 @@ impl Capture {
     }
 
     /// Puts an object that is stored in one piece: `tree`, or a blob.
-    fn put_whole(&self, id: ObjectId, content: &[u8], tree: Option<&Tree>) -> Result<()> {
+    fn put_whole(&self, id: ObjectId, content: &[u8], tree: Option<&Arc<Tree>>) -> Result<()> {
         if !self.is_absent(&id)? {
             return Ok(());
         }
@@ -202,7 +206,7 @@ impl Capture {
     }
 
     /// Gathers an object, and writes what was gathered if that is enough.
-    fn put_value(&self, id: ObjectId, value: &[u8], tree: Option<&Tree>) -> Result<()> {
+    fn put_value(&self, id: ObjectId, value: &[u8], tree: Option<&Arc<Tree>>) -> Result<()> {
         let full = {
             let mut pending = self.pending.lock();
             pending.add(&self.store.shared.objects, id, value, tree);

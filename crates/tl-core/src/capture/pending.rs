@@ -51,17 +51,16 @@ impl Pending {
     }
 
     /// Adds an object, unless another thread was faster.
-    pub(super) fn add(&mut self, objects: &Keyspace, id: ObjectId, value: &[u8], tree: Option<&Tree>) {
+    pub(super) fn add(&mut self, objects: &Keyspace, id: ObjectId, value: &[u8], tree: Option<&Arc<Tree>>) {
         if !self.ids.insert(id) {
             return;
         }
         self.batch.put_if_absent(objects, id.as_bytes(), value);
         self.lens.push((ObjectId::LEN + value.len()) as u32);
         if let Some(tree) = tree {
-            let tree = Arc::new(tree.clone());
             self.trees_len += tree.memory_len();
-            self.trees.insert(id, Arc::clone(&tree));
-            self.batch_trees.push(tree);
+            self.trees.insert(id, Arc::clone(tree));
+            self.batch_trees.push(Arc::clone(tree));
         }
     }
 

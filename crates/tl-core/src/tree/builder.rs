@@ -80,11 +80,34 @@ pub(crate) struct TreeWriter {
 }
 
 impl TreeWriter {
+    /// A writer with room for about what `tree` holds.
+    pub(crate) fn sized_like(tree: &Tree) -> Self {
+        let heads_len = (tree.ids_start - tree.heads_start) as usize;
+        Self {
+            heads: Vec::with_capacity(heads_len + 64),
+            starts: Vec::with_capacity(tree.len() + 1),
+            ids: Vec::with_capacity((tree.len() + 1) * ObjectId::LEN),
+        }
+    }
+
     pub(crate) fn push(&mut self, name: &EntryName, entry: &Entry) {
         // Past 4 GiB the position is meaningless, and `finish` refuses the tree long before.
         self.starts.push(self.heads.len() as u32);
         put_head(&mut self.heads, name, entry);
         self.ids.extend_from_slice(entry.id.as_bytes());
+    }
+
+    /// Takes over the entries `from..to` of `tree` as they are encoded.
+    pub(crate) fn copy(&mut self, tree: &Tree, from: usize, to: usize) {
+        let heads_end = tree.ids_start - tree.heads_start;
+        let start_of = |index: usize| tree.heads.get(index).copied().unwrap_or(heads_end);
+        let (first, end) = (start_of(from), start_of(to));
+        let at = |head: u32| (tree.heads_start + head) as usize;
+        let base = self.heads.len() as u32;
+        self.starts.extend(tree.heads.get(from..to).unwrap_or_default().iter().map(|head| base + (head - first)));
+        self.heads.extend_from_slice(tree.content.get(at(first)..at(end)).unwrap_or_default());
+        let id_at = |index: usize| tree.ids_start as usize + index * ObjectId::LEN;
+        self.ids.extend_from_slice(tree.content.get(id_at(from)..id_at(to)).unwrap_or_default());
     }
 
     pub(crate) fn finish(self) -> Result<Tree, TreeError> {

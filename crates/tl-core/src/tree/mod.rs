@@ -7,6 +7,7 @@ mod entry;
 use std::fmt;
 
 pub use self::builder::TreeBuilder;
+pub(crate) use self::builder::TreeWriter;
 pub use self::encoding::TreeError;
 pub use self::entry::{Blob, Entry, EntryKind, Mode, TreeEntry};
 use crate::coding::Reader;

@@ -89,6 +89,23 @@ proptest! {
             prop_assert_eq!(again.content(), &bytes[..]);
         }
     }
+
+    /// If it fails, an edit of a large directory corrupts the entries that it does not touch.
+    #[test]
+    fn runs_that_are_copied_are_the_entries_that_they_were(entries in any_entries(), from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
+        let tree = build(&entries);
+        let (from, to) = (from.index(tree.len() + 1), to.index(tree.len() + 1));
+        let (from, to) = (from.min(to), from.max(to));
+        let mut writer = TreeWriter::sized_like(&tree);
+        writer.copy(&tree, 0, from);
+        for found in tree.iter().take(to).skip(from) {
+            writer.push(found.name, &found.entry);
+        }
+        writer.copy(&tree, to, tree.len());
+        let again = writer.finish().unwrap();
+        prop_assert_eq!(again.content(), tree.content());
+        prop_assert_eq!(listed(&again), entries);
+    }
 }
 
 /// Changes the bytes of a small tree and gives the decoder's answer.

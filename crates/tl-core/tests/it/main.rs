@@ -1,5 +1,7 @@
 //! Tests of tl-core through its public interface.
 
 mod blobs;
+mod oracle;
 mod store;
 mod support;
+mod trees;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use granite::{Background, Db, Durability, Options};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tl_core::{Entry, EntryName, Mode, ObjectId, Store, StoreOptions, Tree, TreeBuilder};
+use tl_core::{Entry, EntryName, Mode, ObjectId, RepoPath, RepoPathBuf, Store, StoreOptions, Tree, TreeBuilder};
 use vfs::Vfs;
 use vfs_sim::SimDisk;
 
@@ -32,7 +32,12 @@ pub fn name(text: &str) -> &EntryName {
     EntryName::new(text.as_bytes()).unwrap()
 }
 
+pub fn path(text: &str) -> RepoPathBuf {
+    RepoPath::new(text.as_bytes()).unwrap().to_owned()
+}
+
 pub const MODE: Mode = Mode::new(0o644);
+pub const DIR_MODE: Mode = Mode::new(0o755);
 
 /// A tree of files with the given contents.
 pub fn put_files(store: &Store, files: &[(&str, &[u8])]) -> ObjectId {

@@ -1,0 +1,4 @@
+//! Tests of tl-journal through its public interface.
+
+mod journal;
+mod names;

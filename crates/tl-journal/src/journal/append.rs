@@ -26,8 +26,18 @@ impl Append<'_> {
     /// Puts a checkpoint made of `draft` into `batch`, at the end of the journal. Unless it is an import it becomes HEAD.
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`] for a parent, [`Error::Invalid`] for too many of them.
+    /// [`Error::NoCheckpoint`] for a parent, [`Error::Invalid`] for too many of them; nothing is put then.
     pub fn add(&mut self, draft: Draft, clock: &dyn Vfs, batch: &mut WriteBatch) -> Result<Checkpoint> {
+        let checkpoint = self.prepare(draft, clock)?;
+        self.stage(&checkpoint, batch);
+        Ok(checkpoint)
+    }
+
+    /// The checkpoint that `draft` becomes at the end of the journal, once it is [staged](Append::stage).
+    ///
+    /// # Errors
+    /// As for [`Append::add`].
+    pub fn prepare(&self, draft: Draft, clock: &dyn Vfs) -> Result<Checkpoint> {
         if draft.parents.len() > PARENTS_MAX {
             let reason = format!("{} of them, {PARENTS_MAX} are possible", draft.parents.len());
             return Err(Error::Invalid { what: "parents", reason });
@@ -46,7 +56,7 @@ impl Append<'_> {
         let used_up = || Error::Invalid { what: "clock", reason: "no later id is possible".into() };
         let id =
             CheckpointId::after(self.next.last_id.unwrap_or(CheckpointId::MIN), now, random).ok_or_else(used_up)?;
-        let checkpoint = Checkpoint {
+        Ok(Checkpoint {
             id,
             sequence: self.next.last_sequence + 1,
             time: std::time::Duration::from_micros(crate::checkpoint::micros(now)),
@@ -59,7 +69,12 @@ impl Append<'_> {
             touched: draft.touched,
             completeness: draft.completeness,
             provenance: draft.provenance,
-        };
+        })
+    }
+
+    /// Puts what [`Append::prepare`] made into `batch`.
+    pub fn stage(&mut self, checkpoint: &Checkpoint, batch: &mut WriteBatch) {
+        let id = checkpoint.id;
         self.next.last_id = Some(id);
         self.next.last_sequence = checkpoint.sequence;
         self.next.count += 1;
@@ -73,7 +88,6 @@ impl Append<'_> {
         if let Some(session) = &checkpoint.provenance.session {
             self.journal.stage_session(session, id, batch);
         }
-        Ok(checkpoint)
     }
 
     /// Takes note that the batch was committed.

@@ -4,8 +4,12 @@
 
 #[cfg(feature = "shuttle")]
 use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, atomic::AtomicBool};
+#[cfg(feature = "shuttle")]
+use shuttle::thread::yield_now;
 #[cfg(not(feature = "shuttle"))]
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, atomic::AtomicBool};
+#[cfg(not(feature = "shuttle"))]
+use std::thread::yield_now;
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -31,6 +35,20 @@ impl<T, R> Waiter<T, R> {
         Self { state: Mutex::new(Some(State::Waiting(item))), called: AtomicBool::new(false), wake: Condvar::new() }
     }
 
+    /// Looks whether the wait is over, for about as long as falling asleep and being woken would take.
+    fn look(&self) {
+        for look in 0..LOOKS + YIELDS {
+            if self.called.load(Ordering::Acquire) {
+                return;
+            }
+            if look < LOOKS {
+                std::hint::spin_loop();
+            } else {
+                yield_now();
+            }
+        }
+    }
+
     /// Ends the wait.
     fn call(&self, mut state: MutexGuard<'_, Option<State<T, R>>>, next: Option<State<T, R>>) {
         *state = next;
@@ -49,8 +67,10 @@ pub(crate) enum Wait {
     Long,
 }
 
-/// How often a brief wait looks: some microseconds, a tenth of what a sleep costs.
-const LOOKS: u32 = if cfg!(feature = "shuttle") { 3 } else { 200 };
+/// How often a brief wait looks without letting go of the processor: some microseconds, a tenth of what a sleep costs.
+const LOOKS: u32 = if cfg!(feature = "shuttle") { 2 } else { 200 };
+/// How often it looks after that, with others let through in between.
+const YIELDS: u32 = if cfg!(feature = "shuttle") { 2 } else { 100 };
 
 struct Inner<T, R> {
     waiting: std::collections::VecDeque<Arc<Waiter<T, R>>>,
@@ -142,12 +162,7 @@ impl<T, R> CommitQueue<T, R> {
     /// Waits until the item is done (`Err`) or the caller is to lead (`Ok`, with its item).
     fn wait(waiter: &Waiter<T, R>, wait: Wait) -> Result<T, Option<R>> {
         if wait == Wait::Brief {
-            for _ in 0..LOOKS {
-                if waiter.called.load(Ordering::Acquire) {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
+            waiter.look();
         }
         let mut state = lock(&waiter.state);
         loop {

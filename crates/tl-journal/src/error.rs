@@ -1,7 +1,7 @@
 //! Everything that can go wrong, and what the caller should do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::{CheckpointId, InvalidRecord};
@@ -119,6 +119,10 @@ impl Error {
             Self::Damaged { .. } => ErrorKind::Repair,
             Self::RootGone { .. } => ErrorKind::Stop,
         }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Io { action, path: path.to_owned(), source: Arc::new(source.into()) }
     }
 
     pub(crate) fn record(id: CheckpointId, error: InvalidRecord) -> Self {

@@ -9,6 +9,11 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Appends a signed number with its sign in the lowest bit.
+pub(crate) fn put_zigzag(out: &mut Vec<u8>, value: i64) {
+    put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
+}
+
 /// Appends a length and the bytes.
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
@@ -67,6 +72,11 @@ impl<'a> Reader<'a> {
         None
     }
 
+    pub(crate) fn zigzag(&mut self) -> Option<i64> {
+        let value = self.varint()?;
+        Some((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
     /// A length of at most `max`, and as many bytes.
     pub(crate) fn bytes(&mut self, max: usize) -> Option<&'a [u8]> {
         let len = self.count(max)?;
@@ -86,12 +96,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_survive_their_encoding(value: u64, tail: Vec<u8>) {
+        fn numbers_survive_their_encoding(value: u64, signed: i64, tail: Vec<u8>) {
             let mut out = Vec::new();
             put_varint(&mut out, value);
+            put_zigzag(&mut out, signed);
             put_bytes(&mut out, &tail);
             let mut reader = Reader::new(&out);
             prop_assert_eq!(reader.varint(), Some(value));
+            prop_assert_eq!(reader.zigzag(), Some(signed));
             prop_assert_eq!(reader.bytes(tail.len()), Some(&tail[..]));
             prop_assert_eq!(reader.end(), Some(()));
         }

@@ -1,0 +1,221 @@
+//! Updates: what is recorded, what is not, and what it costs.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use tl_core::{EntryKind, Mode, ObjectId};
+use tl_journal::{Dirty, Error, GapCause, Reason, UpdateRequest};
+
+use crate::lab::{Lab, dirty, path, request};
+
+#[test]
+fn the_first_checkpoint_has_everything_and_the_next_only_what_changed() {
+    let lab = Lab::new();
+    lab.write("src/main.rs", "fn main() {}");
+    lab.write("README.md", "hello");
+    fs::create_dir(lab.at("empty")).unwrap();
+    symlink("src/main.rs", lab.at("link")).unwrap();
+    let first = lab.reconcile().checkpoint.unwrap();
+    assert_eq!(lab.paths(), ["README.md", "empty", "link", "src", "src/main.rs"]);
+    assert_eq!((first.sequence, first.stats.files_added, first.stats.bytes_added), (1, 3, 12 + 5 + 11));
+    assert_eq!(lab.entry("link").unwrap().kind, EntryKind::Symlink);
+    assert!(first.completeness.is_complete());
+
+    lab.write("src/main.rs", "fn main() { }");
+    let second = lab.update(["src/main.rs"]);
+    assert_eq!((second.files_read, second.stats.files_changed), (1, 1));
+    let second = second.checkpoint.unwrap();
+    assert_eq!(second.parents, [first.id]);
+    assert_eq!(second.touched.listed, [path("src/main.rs")]);
+    assert_eq!(lab.content("src/main.rs").unwrap(), b"fn main() { }");
+
+    assert_eq!(lab.reconcile().checkpoint, None, "nothing changed");
+}
+
+#[test]
+fn an_empty_directory_has_a_first_checkpoint_too() {
+    let lab = Lab::new();
+    assert_eq!(lab.reconcile().checkpoint.unwrap().root, ObjectId::EMPTY_TREE);
+    assert_eq!(lab.reconcile().checkpoint, None);
+    let always = UpdateRequest { always: true, ..request() };
+    assert!(lab.repository.update(&Dirty::new(), &always).unwrap().checkpoint.is_some());
+}
+
+/// The named failure of others: after a change of rules everything newly ignored was gone from the history.
+#[test]
+fn a_change_of_rules_is_no_deletion() {
+    let lab = Lab::new();
+    lab.write("build/out.o", "1");
+    lab.write("keep", "1");
+    lab.reconcile();
+    let ignoring = request().ignoring(&|path, _| path.as_bytes().starts_with(b"build"));
+    lab.write("build/out.o", "22");
+    lab.write("build/new.o", "3");
+    let outcome = lab.repository.reconcile(&ignoring).unwrap();
+    assert_eq!(outcome.stats.files_changed, 1);
+    assert_eq!(lab.paths(), ["build", "build/out.o", "keep"]);
+    fs::remove_file(lab.at("build/out.o")).unwrap();
+    let outcome = lab.repository.update(&dirty(["build/out.o"]), &ignoring).unwrap();
+    assert_eq!(outcome.stats.files_removed, 1, "what is gone is gone");
+}
+
+#[test]
+fn directories_of_version_control_are_never_touched() {
+    let lab = Lab::new();
+    for name in ["f", ".git/config", ".jj/x", "sub/.git/config", "sub/g"] {
+        lab.write(name, name);
+    }
+    lab.write(".tl", "id");
+    lab.reconcile();
+    assert_eq!(lab.paths(), ["f", "sub", "sub/g"]);
+}
+
+#[test]
+fn a_directory_that_moves_is_found_at_its_new_place() {
+    let lab = Lab::new();
+    for name in ["a/1", "a/b/2", "c/3"] {
+        lab.write(name, name);
+    }
+    lab.reconcile();
+    fs::rename(lab.at("a"), lab.at("c/a")).unwrap();
+    let outcome = lab.update(["a", "c/a"]);
+    assert_eq!((outcome.stats.files_added, outcome.stats.files_removed), (2, 2));
+    assert_eq!(lab.paths(), ["c", "c/3", "c/a", "c/a/1", "c/a/b", "c/a/b/2"]);
+    assert_eq!(lab.repository.verify_index().unwrap(), []);
+}
+
+/// A watcher that lost the event of the directory still reports what is saved in it.
+#[test]
+fn another_directory_of_the_same_name_is_looked_at_as_a_whole() {
+    let lab = Lab::new();
+    lab.write("a/old", "1");
+    lab.write("b/new", "2");
+    lab.write("b/saved", "3");
+    lab.reconcile();
+    fs::rename(lab.at("a"), lab.at("c")).unwrap();
+    fs::rename(lab.at("b"), lab.at("a")).unwrap();
+    lab.update(["a/saved", "b"]);
+    assert_eq!(lab.paths(), ["a", "a/new", "a/saved"]);
+}
+
+#[test]
+fn a_path_below_something_new_is_found_from_above() {
+    let lab = Lab::new();
+    lab.write("f", "1");
+    lab.reconcile();
+    fs::remove_file(lab.at("f")).unwrap();
+    lab.write("f/g/h", "2");
+    lab.write("f/other", "3");
+    lab.update(["f/g/h"]);
+    assert_eq!(lab.paths(), ["f", "f/g", "f/g/h", "f/other"]);
+    fs::remove_dir_all(lab.at("f")).unwrap();
+    symlink("/etc", lab.at("f")).unwrap();
+    lab.update(["f/g/h"]);
+    assert_eq!(lab.paths(), ["f"]);
+    assert_eq!(lab.content("f").unwrap(), b"/etc", "no link is ever followed");
+}
+
+#[test]
+fn modes_and_swaps_of_kind_are_changes() {
+    let lab = Lab::new();
+    lab.write("f", "1");
+    lab.write("d/x", "1");
+    lab.reconcile();
+    lab.chmod("f", 0o4711);
+    lab.chmod("d", 0o2750);
+    let outcome = lab.update(["f", "d"]);
+    assert_eq!(outcome.stats.files_changed, 1);
+    assert_eq!(lab.entry("f").unwrap().mode, Mode::new(0o4711));
+    assert_eq!(lab.entry("d").unwrap().mode, Mode::new(0o2750));
+    assert_eq!(lab.paths(), ["d", "d/x", "f"]);
+
+    fs::remove_file(lab.at("f")).unwrap();
+    fs::remove_dir_all(lab.at("d")).unwrap();
+    lab.write("f/inside", "2");
+    lab.write("d", "3");
+    lab.update(["f", "d"]);
+    assert_eq!(lab.paths(), ["d", "f", "f/inside"]);
+    assert_eq!(lab.repository.verify_index().unwrap(), []);
+}
+
+/// A write that leaves size and times as they were can only be told by reading.
+#[test]
+fn a_save_in_the_tick_of_the_last_look_is_seen() {
+    let lab = Lab::new();
+    lab.write("f", "one");
+    lab.reconcile();
+    for round in 0..50 {
+        let content = format!("{:03}", round);
+        lab.write("f", &content);
+        lab.reconcile();
+        assert_eq!(lab.content("f").unwrap(), content.as_bytes());
+    }
+}
+
+#[test]
+fn special_files_are_skipped_and_said() {
+    let lab = Lab::new();
+    lab.write("f", "1");
+    lab.reconcile();
+    fs::remove_file(lab.at("f")).unwrap();
+    let mode = rustix::fs::Mode::from(0o644);
+    rustix::fs::mknodat(rustix::fs::CWD, lab.at("f"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let outcome = lab.update(["f"]);
+    assert_eq!(outcome.gaps.iter().map(|gap| gap.cause).collect::<Vec<_>>(), [GapCause::Special]);
+    let checkpoint = outcome.checkpoint.unwrap();
+    assert_eq!((checkpoint.completeness.missing, checkpoint.completeness.skipped), (0, 1));
+    assert_eq!(lab.paths(), Vec::<String>::new());
+    fs::remove_file(lab.at("f")).unwrap();
+    assert_eq!(lab.update(["f"]).gaps, []);
+}
+
+/// An absent directory is not an empty one.
+#[test]
+fn a_working_directory_that_is_gone_is_not_recorded_as_empty() {
+    let lab = Lab::new();
+    lab.write("f", "1");
+    let before = lab.reconcile().checkpoint;
+    fs::remove_dir_all(lab.root()).unwrap();
+    let outcome = lab.repository.reconcile(&request());
+    assert!(matches!(outcome, Err(Error::RootGone { .. })), "{outcome:?}");
+    assert_eq!(lab.repository.journal().head(), before);
+}
+
+#[test]
+fn a_working_directory_that_moves_stays_the_same() {
+    let lab = Lab::new();
+    lab.write("f", "1");
+    lab.reconcile();
+    fs::rename(lab.root(), lab.dir.path().join("moved")).unwrap();
+    fs::write(lab.dir.path().join("moved/g"), "2").unwrap();
+    lab.update(["g"]);
+    assert_eq!(lab.paths(), ["f", "g"]);
+}
+
+/// Everything that a start would have to read again after a clean end is time that a user waits.
+#[test]
+fn a_start_reads_nothing_that_did_not_change() {
+    let mut lab = Lab::new();
+    for number in 0..50 {
+        lab.write(&format!("d{}/f{number}", number % 7), format!("{number}"));
+    }
+    // Files from yesterday.
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    lab.reconcile();
+    lab.reopen();
+    lab.reconcile();
+    // Their ctime cannot be set: what was read within its tick is read once more.
+    for number in 0..50 {
+        let file = fs::File::options().write(true).open(lab.at(format!("d{}/f{number}", number % 7))).unwrap();
+        file.set_modified(yesterday).unwrap();
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while lab.reconcile().files_read > 0 {
+        assert!(std::time::Instant::now() < deadline, "the clock's tick does not pass");
+    }
+    lab.reopen();
+    let outcome = lab.repository.reconcile(&UpdateRequest { reason: Reason::Startup, ..request() }).unwrap();
+    assert_eq!((outcome.files_read, outcome.checkpoint), (0, None));
+    let rehash = UpdateRequest { rehash: true, ..request() };
+    assert_eq!(lab.repository.reconcile(&rehash).unwrap().files_read, 50);
+}

@@ -70,6 +70,11 @@ impl Store {
         let damaged = |damage| Error::Damaged { id: *blob, damage };
         let value = match self.value(&chunk.id) {
             Err(Error::Missing { .. }) => return Err(damaged(Damage::MissingChunk { chunk: chunk.id })),
+            Err(Error::Purged { len, .. }) => return Err(Error::Purged { id: *blob, len }),
+            Err(Error::Database(error @ granite::Error::Corrupt { .. })) => {
+                tracing::warn!(%error, chunk = %chunk.id, "a chunk cannot be read");
+                return Err(damaged(Damage::DamagedChunk { chunk: chunk.id }));
+            }
             value => value?,
         };
         let content = parse_blob(&value).and_then(|stored| stored.body.whole_content(ObjectKind::Blob, &chunk.id));
@@ -107,6 +112,12 @@ impl BlobReader {
             content.extend_from_slice(&self.content);
         }
         Ok(content)
+    }
+
+    /// Reads everything that was not read yet, for the checks alone.
+    pub(crate) fn check(mut self) -> Result<()> {
+        while self.next_chunk()? {}
+        Ok(())
     }
 
     /// Goes on to the next chunk, checked; false at the end.

@@ -28,6 +28,8 @@ pub struct Diff {
     levels: Vec<Level>,
     /// The path of the last of them.
     path: RepoPathBuf,
+    /// Directories are reported also when only something in them differs.
+    with_ancestors: bool,
 }
 
 /// One directory on both sides.
@@ -64,7 +66,16 @@ impl Store {
     /// [`Error::Missing`](crate::Error::Missing), [`Error::Damaged`](crate::Error::Damaged) or an error of the database, for the roots. When a tree further
     /// down cannot be read, that is an item of its own, and the walk goes on behind it.
     pub fn diff(&self, before: &ObjectId, after: &ObjectId) -> Result<Diff> {
-        let mut diff = Diff { store: self.clone(), levels: Vec::new(), path: RepoPathBuf::root() };
+        self.compare(before, after, false)
+    }
+
+    /// The same, and every directory whose id differs too.
+    pub(crate) fn walk(&self, before: &ObjectId, after: &ObjectId) -> Result<Diff> {
+        self.compare(before, after, true)
+    }
+
+    fn compare(&self, before: &ObjectId, after: &ObjectId, with_ancestors: bool) -> Result<Diff> {
+        let mut diff = Diff { store: self.clone(), levels: Vec::new(), path: RepoPathBuf::root(), with_ancestors };
         if before != after {
             diff.levels.push(diff.level(before, after)?);
         }
@@ -139,7 +150,7 @@ impl Iterator for Diff {
             let only_inside = before.zip(after).is_some_and(|(before, after)| {
                 before.is_directory() && after.is_directory() && before.mode == after.mode
             });
-            if !only_inside {
+            if self.with_ancestors || !only_inside {
                 return Some(Ok(Change { path, before, after }));
             }
         }

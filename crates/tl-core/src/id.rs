@@ -90,6 +90,12 @@ impl ObjectId {
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
+
+    /// The first eight bytes as a number: as random as the id, and enough for a probabilistic set.
+    pub(crate) const fn short(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
 }
 
 impl fmt::Display for ObjectId {

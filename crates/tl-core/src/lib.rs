@@ -5,7 +5,8 @@
 //!
 //! Begin with [`Store::open`]. A [`Capture`] writes objects, and its [`commit`](Capture::commit) makes them durable together with whatever the
 //! caller puts beside them, in one batch. [`Store::get_tree`] and [`Store::blob_reader`] read, [`Store::diff`] compares two trees,
-//! [`Capture::edit_tree`] makes a tree from another by changing some paths. The bytes on disk are those of the project's
+//! [`Capture::edit_tree`] makes a tree from another by changing some paths, [`Store::begin_marking`] begins to
+//! collect what nothing refers to. The bytes on disk are those of the project's
 //! document on the format of objects.
 //!
 //! Nothing here looks at a working directory or a clock: paths are names in trees, and content comes in as bytes or readers.
@@ -41,22 +42,28 @@
 mod blob_reader;
 mod capture;
 mod coding;
+mod collect;
 mod diff;
 mod edit;
 mod error;
 mod id;
 mod path;
+mod purge;
 mod store;
 mod stored;
 mod tree;
+mod verify;
 
 pub use blob_reader::BlobReader;
 pub use capture::{Capture, Committed};
+pub use collect::{Marking, SweepReport};
 pub use diff::{Change, Diff};
 pub use error::{Damage, Error, Result};
 pub use granite::ErrorKind;
 pub use id::{ObjectId, ObjectKind, ParseIdError};
 pub use path::{EntryName, MAX_NAME_LEN, MAX_PATH_LEN, NameError, PathError, RepoPath, RepoPathBuf};
+pub use purge::PurgeReport;
 pub use store::{Store, StoreOptions};
 pub use stored::{MAX_BLOB_LEN, MAX_TREE_LEN, WHOLE_BLOB_LEN_MAX};
 pub use tree::{Blob, Entry, EntryKind, Mode, Tree, TreeBuilder, TreeEntry, TreeError};
+pub use verify::{DamagedObject, Sample, UnreadableRange, VerifyOptions, VerifyReport};

@@ -1,15 +1,17 @@
 //! The store: objects in a database, read and checked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use granite::{Codec, Db, Durability, KeyLayout, Keyspace, KeyspaceOptions, WriteBatch};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::coding::Reader;
+use crate::collect::gate::Gate;
 use crate::error::{Damage, Error, Result};
 use crate::id::{ObjectId, ObjectKind};
-use crate::stored::{Stored, kind_of};
+use crate::stored::{Stored, decode_purged};
 use crate::tree::Tree;
 
 const OBJECTS: &str = "objects";
@@ -59,6 +61,20 @@ pub(crate) struct Shared {
     pub(crate) objects: Keyspace,
     pub(crate) purged: Keyspace,
     pub(crate) trees: TreeCache,
+    pub(crate) gate: Arc<Gate>,
+    /// True while a collection is under way.
+    collecting: AtomicBool,
+}
+
+impl Shared {
+    /// False if a collection is under way already.
+    pub(crate) fn begin_collection(&self) -> bool {
+        !self.collecting.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_collection(&self) {
+        self.collecting.store(false, Ordering::Release);
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -85,7 +101,9 @@ impl Store {
         check_header(db, &objects)?;
         let capacity = options.tree_cache_bytes;
         let trees = Cache::with_weighter(capacity / TREE_LEN_TYPICAL, capacity as u64, TreeLen);
-        Ok(Self { shared: Arc::new(Shared { db: db.clone(), objects, purged, trees }) })
+        let gate = Arc::default();
+        let collecting = AtomicBool::new(false);
+        Ok(Self { shared: Arc::new(Shared { db: db.clone(), objects, purged, trees, gate, collecting }) })
     }
 
     /// The database that the objects are in.
@@ -154,13 +172,9 @@ impl Store {
         }
         match self.shared.purged.get(id.as_bytes())? {
             None => Err(Error::Missing { id: *id }),
-            Some(rest) => {
-                let mut reader = Reader::new(&rest);
-                let kind = reader.array::<1>().map(|[byte]| kind_of(byte));
-                match (kind, reader.varint()) {
-                    (Some(Ok(_)), Some(len)) => Err(Error::Purged { id: *id, len }),
-                    _ => Err(Error::Damaged { id: *id, damage: Damage::Malformed }),
-                }
+            Some(note) => {
+                let len = decode_purged(&note).map_err(|damage| Error::Damaged { id: *id, damage })?;
+                Err(Error::Purged { id: *id, len })
             }
         }
     }

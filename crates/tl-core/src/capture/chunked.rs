@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fastcdc::v2020::FastCDC;
 
 use super::Capture;
+use crate::collect::gate::Presence;
 use crate::error::{Error, Result};
 use crate::id::{IdHasher, ObjectId, ObjectKind};
 use crate::stored::{Chunk, ChunkList, MAX_BLOB_LEN, encode_chunked};
@@ -57,10 +58,11 @@ impl<'a> ChunkedPut<'a> {
     /// Puts the list of chunks.
     pub(super) fn finish(self) -> Result<Blob> {
         let id = self.whole.finish();
-        if self.capture.is_absent(&id)? {
+        let presence = self.capture.presence(&id)?;
+        if presence != Presence::Stored {
             let mut value = Vec::new();
             encode_chunked(&self.chunks, &mut value);
-            self.capture.put_value(id, &value, None)?;
+            self.capture.put_value(id, &value, None, presence)?;
         }
         Ok(Blob { id, len: self.chunks.content_len() })
     }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use self::chunked::{ChunkedPut, fill};
 use self::pending::{Full, Pending};
+use crate::collect::gate::{LiveCapture, Presence};
 use crate::error::{Error, Result};
 use crate::id::{ObjectId, ObjectKind};
 use crate::store::Store;
@@ -33,6 +34,7 @@ const IDLE_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Capture {
     store: Store,
+    live: LiveCapture,
     pending: Mutex<Pending>,
     failed: AtomicBool,
     encoders: Mutex<Vec<Encoder>>,
@@ -65,6 +67,7 @@ impl Store {
     pub fn capture(&self) -> Result<Capture> {
         Ok(Capture {
             store: self.clone(),
+            live: self.shared.gate.enter(self.db()),
             pending: Mutex::default(),
             failed: AtomicBool::new(false),
             encoders: Mutex::default(),
@@ -172,7 +175,7 @@ impl Capture {
         self.check()?;
         let mut last = self.pending.get_mut().take();
         add(&mut last.batch);
-        let trees = last.trees.clone();
+        let trees = last.rest.trees.clone();
         let sequence = self.write(last, durability)?;
         // The next checkpoint begins with these.
         for tree in trees {
@@ -184,14 +187,15 @@ impl Capture {
 
     /// Puts an object that is stored in one piece: `tree`, or a blob.
     fn put_whole(&self, id: ObjectId, content: &[u8], tree: Option<&Arc<Tree>>) -> Result<()> {
-        if !self.is_absent(&id)? {
+        let presence = self.presence(&id)?;
+        if presence == Presence::Stored {
             return Ok(());
         }
         let mut encoder = self.encoders.lock().pop().unwrap_or_default();
         encoder.value.clear();
         let kind = if tree.is_some() { ObjectKind::Tree } else { ObjectKind::Blob };
         encode_whole(kind, content, &mut encoder.compressor, &mut encoder.value);
-        self.put_value(id, &encoder.value, tree)?;
+        self.put_value(id, &encoder.value, tree, presence)?;
         let mut encoders = self.encoders.lock();
         if encoders.len() < IDLE_MAX {
             encoders.push(encoder);
@@ -199,17 +203,20 @@ impl Capture {
         Ok(())
     }
 
-    /// True if the object has to be written.
-    fn is_absent(&self, id: &ObjectId) -> Result<bool> {
+    /// Whether an object has to be written.
+    fn presence(&self, id: &ObjectId) -> Result<Presence> {
         self.check()?;
-        Ok(!self.pending.lock().holds(id) && !self.store.shared.objects.contains_key(id.as_bytes())?)
+        if self.pending.lock().holds(id) {
+            return Ok(Presence::Stored);
+        }
+        self.live.presence(id, || Ok(self.store.shared.objects.contains_key(id.as_bytes())?))
     }
 
     /// Gathers an object, and writes what was gathered if that is enough.
-    fn put_value(&self, id: ObjectId, value: &[u8], tree: Option<&Arc<Tree>>) -> Result<()> {
+    fn put_value(&self, id: ObjectId, value: &[u8], tree: Option<&Arc<Tree>>, presence: Presence) -> Result<()> {
         let full = {
             let mut pending = self.pending.lock();
-            pending.add(&self.store.shared.objects, id, value, tree);
+            pending.add(&self.store.shared.objects, id, value, tree, presence == Presence::Doomed);
             if pending.len() < AHEAD_LEN {
                 return Ok(());
             }
@@ -219,11 +226,11 @@ impl Capture {
     }
 
     fn write(&self, full: Full, durability: Durability) -> Result<Seq> {
-        let Full { batch, lens, trees } = full;
+        let Full { batch, rest } = full;
         match self.store.db().write(batch, durability) {
             Ok(committed) => {
                 // From now on the store has them.
-                self.pending.lock().note_written(&committed.was_absent, &lens, &trees);
+                self.pending.lock().note_written(&committed.was_absent, &rest);
                 Ok(committed.seq)
             }
             Err(error) => {

@@ -59,8 +59,24 @@ pub(crate) fn encode_chunked(chunks: &ChunkList, out: &mut Vec<u8>) {
     chunks.encode(out);
 }
 
+/// What is left of an object that was purged.
+pub(crate) fn encode_purged(kind: ObjectKind, content_len: u64) -> Vec<u8> {
+    let mut note = vec![first_byte(kind, RAW)];
+    put_varint(&mut note, content_len);
+    note
+}
+
+/// Length in bytes that the content of a purged object had.
+pub(crate) fn decode_purged(note: &[u8]) -> Result<u64, Damage> {
+    let mut reader = Reader::new(note);
+    let [first] = reader.array().ok_or(Damage::Malformed)?;
+    kind_of(first)?;
+    let len = reader.varint().ok_or(Damage::Malformed)?;
+    if reader.rest().is_empty() { Ok(len) } else { Err(Damage::Malformed) }
+}
+
 /// The kind in a value's first byte.
-pub(crate) fn kind_of(first_byte: u8) -> Result<ObjectKind, Damage> {
+fn kind_of(first_byte: u8) -> Result<ObjectKind, Damage> {
     ObjectKind::from_code(first_byte >> 4).ok_or(Damage::UnknownKind(first_byte >> 4))
 }
 

@@ -1,0 +1,53 @@
+//! Taking content out of the store for good.
+
+use granite::{Durability, WriteBatch};
+
+use crate::error::{Error, Result};
+use crate::id::ObjectId;
+use crate::store::{Store, parse_blob};
+use crate::stored::encode_purged;
+
+/// What a purge did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PurgeReport {
+    /// Objects whose content was taken out.
+    pub purged: u64,
+    /// Bytes of these as they were stored.
+    pub bytes: u64,
+    /// Objects that were not there, or purged before.
+    pub absent: Vec<ObjectId>,
+}
+
+impl Store {
+    /// Takes the content of blobs out of the store, durably, and leaves a note in its place: reading one gives [`Error::Purged`] from then on.
+    /// The chunks of a blob are objects of their own, which other blobs may share: name those that are to go too ([`Store::for_each_chunk`]).
+    /// If the same content is put again later, it is stored again.
+    ///
+    /// Nothing may put the same blobs meanwhile. The database holds the bytes in older files until it rewrites these.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for an object that is no readable blob, or an error of the database; then nothing was purged, unless it refuses further writes.
+    pub fn purge(&self, blobs: impl IntoIterator<Item = ObjectId>) -> Result<PurgeReport> {
+        let shared = &self.shared;
+        let mut report = PurgeReport::default();
+        let mut batch = WriteBatch::new();
+        for id in blobs {
+            let value = match self.value(&id) {
+                Err(Error::Missing { .. } | Error::Purged { .. }) => {
+                    report.absent.push(id);
+                    continue;
+                }
+                value => value?,
+            };
+            let stored = parse_blob(&value).map_err(|damage| Error::Damaged { id, damage })?;
+            batch.delete(&shared.objects, id.as_bytes());
+            batch.put(&shared.purged, id.as_bytes(), &encode_purged(stored.kind, stored.content_len()));
+            report.purged += 1;
+            report.bytes += value.len() as u64;
+        }
+        if !batch.is_empty() {
+            self.db().write(batch, Durability::Sync)?;
+        }
+        Ok(report)
+    }
+}

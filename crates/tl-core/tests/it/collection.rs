@@ -1,0 +1,223 @@
+//! What a collection drops, and what it must not: also beside captures that go on.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use granite::{Durability, ErrorKind};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tl_core::{Entry, Error, ObjectId, ObjectKind, Store, TreeBuilder, WHOLE_BLOB_LEN_MAX};
+
+use crate::support::{MODE, name, new_store, path, put_files, random_bytes};
+
+/// Reads everything under a root. Every byte is checked against its id on the way.
+fn read_all(store: &Store, root: &ObjectId) -> Result<(), Error> {
+    for change in store.diff(&ObjectId::EMPTY_TREE, root)? {
+        let entry = change?.after.unwrap();
+        if !entry.is_directory() {
+            assert_eq!(store.get_blob(&entry.id, entry.size)?.len() as u64, entry.size);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_not_marked_goes_and_everything_else_stays() {
+    let (_, store) = new_store();
+    let large = random_bytes(7, WHOLE_BLOB_LEN_MAX + 500_000);
+    let kept = put_files(&store, &[("large", &large), ("shared", b"shared"), ("small", &random_bytes(8, 3000))]);
+    let other_large = random_bytes(9, WHOLE_BLOB_LEN_MAX + 500_000);
+    let gone = put_files(&store, &[("large", &other_large), ("own", b"own"), ("shared", b"shared")]);
+    let (kept_seq, before) = (store.db().seq(), store.db().stats().keyspaces.len());
+    let marking = store.begin_marking().unwrap();
+    assert_eq!(marking.bound(), kept_seq);
+    let marks = marking.mark_tree(&ObjectId::EMPTY_TREE, &kept).unwrap();
+    assert!(marks > 4 + 5, "{marks} marks: without the chunks");
+    let unmarked = marking.count_unmarked().unwrap();
+    let report = marking.sweep().unwrap();
+    assert_eq!(report.dropped, unmarked);
+    assert!(report.dropped_bytes > other_large.len() as u64 && report.dropped_bytes < other_large.len() as u64 + 2000);
+    read_all(&store, &kept).unwrap();
+    assert!(!store.contains(&gone).unwrap());
+    assert!(!store.contains(&ObjectId::of(ObjectKind::Blob, b"own")).unwrap());
+    assert!(store.contains(&ObjectId::of(ObjectKind::Blob, b"shared")).unwrap());
+    assert_eq!(store.db().stats().keyspaces.len(), before);
+    assert!(store.verify(&Default::default()).unwrap().is_intact(), "only whole objects go");
+
+    // What was dropped can be saved again.
+    assert_eq!(put_files(&store, &[("large", &other_large), ("own", b"own"), ("shared", b"shared")]), gone);
+    read_all(&store, &gone).unwrap();
+}
+
+/// If it fails, marking a history costs every state in full.
+#[test]
+fn a_state_is_marked_by_what_differs_from_one_that_was() {
+    let (_, store) = new_store();
+    let files: Vec<(String, Vec<u8>)> =
+        (0..100).map(|number| (format!("f{number}"), random_bytes(number, 50))).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(file, content)| (&file[..], &content[..])).collect();
+    let first = put_files(&store, &files);
+    let capture = store.capture().unwrap();
+    let entry = Entry::file(capture.put_blob(b"other").unwrap(), MODE);
+    let second = capture.edit_tree(&first, [(path("f5"), Some(entry))]).unwrap();
+    capture.commit(|_| {}, Durability::Sync).unwrap();
+    let marking = store.begin_marking().unwrap();
+    assert_eq!(marking.mark_tree(&ObjectId::EMPTY_TREE, &first).unwrap(), 101);
+    assert_eq!(marking.mark_tree(&first, &second).unwrap(), 2);
+    assert_eq!(marking.sweep().unwrap().dropped, 0);
+    read_all(&store, &first).unwrap();
+    read_all(&store, &second).unwrap();
+}
+
+#[test]
+fn there_is_one_collection_at_a_time_and_giving_one_up_drops_nothing() {
+    let (_, store) = new_store();
+    let root = put_files(&store, &[("a", b"a")]);
+    let marking = store.begin_marking().unwrap();
+    let busy = store.begin_marking().unwrap_err();
+    assert!(matches!(busy, Error::CollectionBusy));
+    assert_eq!(busy.kind(), ErrorKind::Retry);
+    drop(marking);
+    read_all(&store, &root).unwrap();
+    assert_eq!(store.begin_marking().unwrap().sweep().unwrap().dropped, 2);
+}
+
+/// If it fails, a collection goes on although it does not know what a state consists of.
+#[test]
+fn a_tree_that_cannot_be_read_stops_the_marking() {
+    let (_, store) = new_store();
+    let missing = ObjectId::from_bytes([5; 32]);
+    let capture = store.capture().unwrap();
+    let directory = Entry::directory(missing, MODE);
+    let root = capture.edit_tree(&ObjectId::EMPTY_TREE, [(path("d"), Some(directory))]).unwrap();
+    capture.commit(|_| {}, Durability::Sync).unwrap();
+    let error = store.begin_marking().unwrap().mark_tree(&ObjectId::EMPTY_TREE, &root).unwrap_err();
+    assert!(matches!(error, Error::Missing { id } if id == missing));
+}
+
+/// If it fails, a checkpoint that was begun before a collection and finished after it has holes.
+#[test]
+fn unfinished_captures_keep_what_they_found_and_what_they_wrote() {
+    let (_, store) = new_store();
+    put_files(&store, &[("a", b"found before"), ("b", b"found while marking"), ("c", b"found afterwards")]);
+    let capture = store.capture().unwrap();
+    let put = |content: &[u8]| Entry::file(capture.put_blob(content).unwrap(), MODE);
+    let mut builder = TreeBuilder::new();
+    // Enough to go ahead before the collection begins.
+    for number in 0..60 {
+        builder.add(name(&format!("n{number}")), put(&random_bytes(number, 100_000)));
+    }
+    builder.add(name("a"), put(b"found before"));
+    let marking = store.begin_marking().unwrap();
+    builder.add(name("b"), put(b"found while marking"));
+    assert!(marking.bound() < store.db().seq());
+    // The old root with its tree, and the third file.
+    assert_eq!(marking.sweep().unwrap().dropped, 2);
+    builder.add(name("c"), put(b"found afterwards"));
+    let root = capture.put_tree(&builder.build().unwrap()).unwrap();
+    capture.commit(|_| {}, Durability::Sync).unwrap();
+    read_all(&store, &root).unwrap();
+}
+
+/// One state: a few files of a pool, so that what was dropped comes back all the time.
+fn put_state(store: &Store, rng: &mut StdRng) -> ObjectId {
+    let capture = store.capture().unwrap();
+    let mut builder = TreeBuilder::new();
+    for file in 0..8 {
+        let content = random_bytes(rng.random_range(0..60), 500);
+        builder.add(name(&format!("f{file}")), Entry::file(capture.put_blob(&content).unwrap(), MODE));
+    }
+    let root = capture.put_tree(&builder.build().unwrap()).unwrap();
+    capture.commit(|_| {}, Durability::Buffered).unwrap();
+    root
+}
+
+/// If it fails, a collection beside a live writer drops something that a state refers to. The pool is small, so nearly every put finds something
+/// stored that the collector is about to drop.
+#[test]
+fn nothing_reachable_is_lost_beside_writers() {
+    const STATES_KEPT: usize = 3;
+    let (_, store) = new_store();
+    let states: Mutex<VecDeque<ObjectId>> = Mutex::default();
+    let finished = AtomicBool::new(false);
+    let mut collections = 0;
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2u64)
+            .map(|seed| {
+                let (store, states) = (&store, &states);
+                scope.spawn(move || {
+                    let mut rng = StdRng::seed_from_u64(seed);
+                    for _ in 0..400 {
+                        let root = put_state(store, &mut rng);
+                        let mut states = states.lock().unwrap();
+                        states.push_back(root);
+                        if states.len() > STATES_KEPT {
+                            states.pop_front();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let collector = scope.spawn(|| {
+            let mut dropped = 0;
+            while !finished.load(Ordering::Acquire) {
+                let marking = store.begin_marking().unwrap();
+                let kept: Vec<ObjectId> = states.lock().unwrap().iter().copied().collect();
+                for root in &kept {
+                    marking.mark_tree(&ObjectId::EMPTY_TREE, root).unwrap();
+                }
+                dropped += marking.sweep().unwrap().dropped;
+                collections += 1;
+                // Writers have moved on; what they keep now is what counts.
+                let kept: Vec<ObjectId> = states.lock().unwrap().iter().copied().collect();
+                for root in &kept {
+                    let checked = read_all(&store, root);
+                    let still_kept = states.lock().unwrap().contains(root);
+                    assert!(checked.is_ok() || !still_kept, "{checked:?}");
+                }
+            }
+            dropped
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        finished.store(true, Ordering::Release);
+        assert!(collector.join().unwrap() > 100, "the collector never had anything to drop");
+    });
+    assert!(collections > 2);
+    store.trim();
+    for root in states.lock().unwrap().iter() {
+        read_all(&store, root).unwrap();
+    }
+}
+
+#[test]
+fn purged_content_is_told_from_lost_content_and_can_be_saved_again() {
+    let (_, store) = new_store();
+    let large = random_bytes(1, WHOLE_BLOB_LEN_MAX + 300_000);
+    let root = put_files(&store, &[("kept", b"kept"), ("large", &large), ("secret", b"secret")]);
+    let tree = store.get_tree(&root).unwrap();
+    let [secret, large_id] = ["secret", "large"].map(|file| tree.get(name(file)).unwrap().id);
+    let missing = ObjectId::from_bytes([3; 32]);
+    let mut chunks = Vec::new();
+    store.for_each_chunk(&large_id, |chunk| chunks.push(*chunk)).unwrap();
+    assert!(chunks.len() > 3);
+    let report = store.purge([secret, missing, chunks[1]]).unwrap();
+    assert_eq!((report.purged, &report.absent[..]), (2, &[missing][..]));
+    assert_eq!(store.purge([secret]).unwrap().absent, [secret]);
+
+    assert!(matches!(store.get_blob(&secret, 10), Err(Error::Purged { id, len: 6 }) if id == secret));
+    assert!(matches!(store.get_blob(&large_id, u64::MAX), Err(Error::Purged { id, .. }) if id == large_id));
+    assert!(!store.contains(&secret).unwrap());
+    assert!(store.verify(&Default::default()).unwrap().is_intact(), "a purge is no damage");
+
+    // A collection keeps the note as long as the tree is wanted.
+    let marking = store.begin_marking().unwrap();
+    marking.mark_tree(&ObjectId::EMPTY_TREE, &root).unwrap();
+    marking.sweep().unwrap();
+    assert!(matches!(store.get_blob(&secret, 10), Err(Error::Purged { .. })));
+
+    assert_eq!(put_files(&store, &[("kept", b"kept"), ("large", &large), ("secret", b"secret")]), root);
+    read_all(&store, &root).unwrap();
+}

@@ -337,6 +337,8 @@ fn header_was_written(file: &dyn File, path: &Path, number: u64) -> Result<bool>
 }
 
 const WINDOW_LEN: usize = 256 << 10;
+/// What the disk is told to read behind a window.
+const PREFETCH_LEN: u64 = 1 << 20;
 /// Values are checked in pieces of this many bytes, so that a large one needs no memory of its size.
 const PIECE_LEN: usize = 64 << 10;
 
@@ -380,6 +382,11 @@ impl Window {
         let held = offset >= self.start && offset + len as u64 <= self.start + self.buffer.len() as u64;
         if !held {
             let want = (len.max(WINDOW_LEN) as u64).min(file_len - offset) as usize;
+            // Who goes on where the window ends, or shortly before in a record that it cuts, reads the log as a whole: the disk works ahead.
+            let end = self.start + self.buffer.len() as u64;
+            if offset <= end && offset + WINDOW_LEN as u64 > end {
+                file.prefetch(offset + want as u64, PREFETCH_LEN);
+            }
             self.buffer.resize(want, 0);
             self.start = offset;
             if let Err(error) = file.read_exact_at(offset, &mut self.buffer) {

@@ -46,6 +46,9 @@ mod collect;
 mod diff;
 mod edit;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod path;
 mod purge;

@@ -71,6 +71,9 @@ pub(crate) fn decode_purged(note: &[u8]) -> Result<u64, Damage> {
     let mut reader = Reader::new(note);
     let [first] = reader.array().ok_or(Damage::Malformed)?;
     kind_of(first)?;
+    if first & 0x0f != RAW {
+        return Err(Damage::UnknownCodec(first & 0x0f));
+    }
     let len = reader.varint().ok_or(Damage::Malformed)?;
     if reader.rest().is_empty() { Ok(len) } else { Err(Damage::Malformed) }
 }

@@ -140,3 +140,17 @@ fn content_of_another_id_is_refused() {
     let damage = Stored::parse(&value).unwrap().body.whole_content(ObjectKind::Blob, &other).unwrap_err();
     assert_eq!(damage, Damage::WrongContent { found: ObjectId::of(ObjectKind::Blob, b"one") });
 }
+
+/// If it fails, objects of stores that exist cannot be read. The bytes are spelled out as the format's document has them.
+#[test]
+fn stored_forms_are_those_of_the_document() {
+    assert_eq!(stored(ObjectKind::Blob, b"hello"), b"\x10hello");
+    assert_eq!(stored(ObjectKind::Tree, &[0]), b"\x20\0");
+    let zeros = stored(ObjectKind::Blob, &[0; 1000]);
+    // Kind and codec, the length, the magic of a frame.
+    assert_eq!(&zeros[..7], b"\x11\xe8\x07\x28\xb5\x2f\xfd");
+    let list = encoded(&list(&[1 << 20, 5]));
+    assert_eq!(&list[..9], b"\x12\x85\x80\x40\x02\x80\x80\x40\x05");
+    assert_eq!(list.len(), 9 + 2 * 32);
+    assert_eq!(encode_purged(ObjectKind::Tree, 300), b"\x20\xac\x02");
+}

@@ -172,3 +172,16 @@ fn a_tree_beyond_the_limit_is_an_error() {
     }
     assert_eq!(builder.build().unwrap_err(), TreeError::TooLarge);
 }
+
+/// If it fails, trees of stores that exist cannot be read, or get other ids. The bytes are spelled out as the format's document has them.
+#[test]
+fn the_encoding_is_that_of_the_document() {
+    let mut builder = TreeBuilder::new();
+    let id = |byte: u8| ObjectId::from_bytes([byte; 32]);
+    builder.add(EntryName::new(b"l").unwrap(), Entry::symlink(Blob { id: id(2), len: 3 }, Mode::new(0o777)));
+    builder.add(EntryName::new(b"dir").unwrap(), Entry::directory(id(1), Mode::new(0o1755)));
+    builder.add(EntryName::new(b"z").unwrap(), Entry::file(Blob { id: id(3), len: 300 }, Mode::new(0o644)));
+    let heads: [&[u8]; 3] = [b"\xed\x33\x03dir\x00", b"\xff\x21\x01l\x03", b"\xa4\x11\x01z\xac\x02"];
+    let expected = [&[3][..], &heads.concat(), &[1; 32], &[2; 32], &[3; 32]].concat();
+    assert_eq!(builder.build().unwrap().content(), expected);
+}

@@ -1,0 +1,249 @@
+//! Setting watches: a directory is opened, watched, marked, and then listed for further directories. In slices, as the kernel's queue must not
+//! wait.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Dir, FileType, fstat, inotify};
+use rustix::io::Errno;
+
+use super::table::{NodeId, ROOT, place};
+use super::{Native, directory_mask, root_mask, watch};
+use crate::beneath;
+use crate::filesystem::reason_to_scan;
+use crate::path::join;
+use crate::stats::ScanReason;
+
+/// Entries that are looked at between two looks at the queue: less than a millisecond.
+const SLICE_ENTRIES: usize = 1024;
+
+/// A directory to be watched.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) path: Box<[u8]>,
+    /// Directories beneath that are watched already are looked at too.
+    pub(super) verify: bool,
+}
+
+/// A directory whose entries are being listed.
+pub(super) struct Scanning {
+    path: Box<[u8]>,
+    node: NodeId,
+    verify: bool,
+    entries: Dir,
+}
+
+/// What came of an attempt to watch a directory.
+enum Watched {
+    /// It was watched at this place already.
+    Known(NodeId),
+    /// It is watched from now on.
+    New(NodeId),
+    /// It was watched, but under another path.
+    Moved(NodeId),
+    /// Its place is not in the tree (any more), or there is no watch for it.
+    Not,
+}
+
+impl Native {
+    /// Works for a short time at what is to be scanned.
+    pub(super) fn scan_slice(&mut self) {
+        if self.scanning.is_none() && self.pending.is_empty() {
+            std::mem::swap(&mut self.pending, &mut self.incoming);
+        }
+        self.scan_slice_of_pending();
+    }
+
+    pub(super) fn scan_slice_of_pending(&mut self) {
+        match self.scanning.take() {
+            Some(scanning) => self.list(scanning),
+            None => {
+                if let Some(task) = self.pending.pop() {
+                    self.begin(task);
+                }
+            }
+        }
+        if self.census && !self.has_tasks() {
+            self.census = false;
+            for wd in self.table.end_census() {
+                self.unwatch(wd);
+            }
+        }
+    }
+
+    fn begin(&mut self, task: Task) {
+        if task.path.is_empty() && task.verify {
+            self.census = true;
+            self.table.begin_census();
+        }
+        let directory = match beneath::open_directory(self.root.directory().as_fd(), &task.path) {
+            Ok(directory) => directory,
+            // Gone or replaced by now: its own event says so.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return,
+            Err(Errno::ACCESS | Errno::PERM) => {
+                // It can neither be watched nor read. A change of its permissions is an event of its parent.
+                self.changes.marks().counters().denied += 1;
+                return;
+            }
+            Err(error) => {
+                self.changes.marks().scan(&task.path, ScanReason::Refused(error.to_string()));
+                return;
+            }
+        };
+        let (node, verify) = match self.watch_directory(&task.path, &directory) {
+            Watched::Known(_) if !task.verify => return,
+            Watched::Known(node) => (node, true),
+            Watched::New(node) => (node, task.verify),
+            // What is beneath it may have been met under either path.
+            Watched::Moved(node) => (node, true),
+            Watched::Not => return,
+        };
+        self.table.seen(node);
+        match Dir::new(directory) {
+            Ok(entries) => self.scanning = Some(Scanning { path: task.path, node, verify, entries }),
+            Err(error) => self.changes.marks().scan(&task.path, ScanReason::Refused(error.to_string())),
+        }
+    }
+
+    /// Sets the watch of an open directory and enters it into the table.
+    fn watch_directory(&mut self, path: &[u8], directory: &OwnedFd) -> Watched {
+        if path.is_empty() {
+            return Watched::Known(ROOT);
+        }
+        if self.mounts.contains(path)
+            && let Some(reason) = reason_to_scan(directory)
+        {
+            self.changes.marks().scan(path, reason);
+            return Watched::Not;
+        }
+        let Some((parent, name)) = place(&self.table, path) else { return Watched::Not };
+        if self.table.len() >= self.watches_max && self.table.child(parent, name).is_none() {
+            self.changes.marks().scan(path, ScanReason::WatchLimit);
+            return Watched::Not;
+        }
+        let wd = match watch(&self.queue, directory, directory_mask()) {
+            Ok(wd) => wd,
+            Err(Errno::NOSPC) => {
+                self.changes.marks().scan(path, ScanReason::WatchLimit);
+                return Watched::Not;
+            }
+            Err(Errno::NOENT) => return Watched::Not,
+            Err(error) => {
+                self.changes.marks().scan(path, ScanReason::Refused(error.to_string()));
+                return Watched::Not;
+            }
+        };
+        let watched = match self.table.by_wd(wd) {
+            Some(ROOT) => {
+                // The root, mounted beneath itself. The watch was just changed to that of an ordinary directory.
+                if let Err(error) = watch(&self.queue, self.root.directory(), root_mask()) {
+                    tracing::warn!(%error, "cannot restore the root's watch");
+                }
+                self.changes.marks().scan(path, ScanReason::Alias);
+                return Watched::Not;
+            }
+            Some(node) if self.table.stands_at(node, parent, name) => return Watched::Known(node),
+            Some(node) if self.is_alias(node, directory) => {
+                self.changes.marks().scan(path, ScanReason::Alias);
+                return Watched::Not;
+            }
+            Some(node) => {
+                self.table.replace(node, parent, name);
+                self.moves.retain(|departure| departure.node != node);
+                Watched::Moved(node)
+            }
+            None => Watched::New(self.table.insert(parent, name, wd)),
+        };
+        let mut marks = self.changes.marks();
+        marks.watched_from_now(path);
+        if !marks.no_scans() {
+            marks.end_scan(path);
+        }
+        watched
+    }
+
+    /// True if the directory that `node` stands for is still found at its path and is the same as `directory`: then it has two paths.
+    fn is_alias(&self, node: NodeId, directory: &OwnedFd) -> bool {
+        let mut path = Vec::new();
+        self.table.path(node, &mut path);
+        let Ok(other) = beneath::open_directory(self.root.directory().as_fd(), &path) else { return false };
+        match (fstat(directory), fstat(&other)) {
+            (Ok(here), Ok(there)) => (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino),
+            _ => false,
+        }
+    }
+
+    /// Looks at the next entries of a directory.
+    fn list(&mut self, mut scanning: Scanning) {
+        for _ in 0..SLICE_ENTRIES {
+            let entry = match scanning.entries.read() {
+                Some(Ok(entry)) => entry,
+                Some(Err(Errno::NOENT)) | None => return,
+                Some(Err(error)) => {
+                    self.changes.marks().scan(&scanning.path, ScanReason::Refused(error.to_string()));
+                    return;
+                }
+            };
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") || !is_directory(&scanning.entries, name, entry.file_type()) {
+                continue;
+            }
+            let known = self.table.child(scanning.node, name);
+            if !self.changes.filter.admits(&scanning.path, name, true) {
+                if let Some(node) = known {
+                    self.forget(node);
+                }
+            } else if scanning.verify || known.is_none() {
+                let path = join(&scanning.path, name).into();
+                self.pending.push(Task { path, verify: scanning.verify });
+            }
+        }
+        self.scanning = Some(scanning);
+    }
+
+    /// Tries again to watch what there were too few watches for.
+    pub(super) fn retry_starved(&mut self) {
+        let starved = self.changes.marks().starved();
+        self.incoming.extend(starved.into_iter().map(|path| Task { path, verify: true }));
+    }
+
+    /// Events may have been lost: every watch is looked at again. What is gone for good is found by it too.
+    pub(super) fn verify_all(&mut self) {
+        self.moves.clear();
+        self.verify(b"");
+    }
+
+    /// Something was mounted or unmounted.
+    pub(super) fn refresh_mounts(&mut self) {
+        let Some(root) = self.root.found_at() else { return };
+        match self.mounts.refresh(&root) {
+            Ok(changed) => {
+                for path in changed {
+                    self.changes.marks().subtree(&path, crate::batch::RescanReason::Uncertain);
+                    self.verify(&path);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot read the list of mounts"),
+        }
+    }
+}
+
+/// Not every filesystem tells the kind of an entry in its directory.
+fn is_directory(entries: &Dir, name: &[u8], told: FileType) -> bool {
+    match told {
+        FileType::Directory => true,
+        FileType::Unknown => {
+            let Ok(directory) = entries.fd() else { return false };
+            beneath::kind_of(directory.as_fd(), name).is_ok_and(|kind| kind == Some(FileType::Directory))
+        }
+        _ => false,
+    }
+}
+
+/// Kept apart from [`watch`], as the path is a name that the caller gives and not an open directory.
+pub(super) fn watch_outside(
+    queue: &OwnedFd,
+    directory: &std::path::Path,
+    mask: inotify::WatchFlags,
+) -> rustix::io::Result<i32> {
+    inotify::add_watch(queue, directory, mask)
+}

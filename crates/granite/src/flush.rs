@@ -24,9 +24,10 @@ impl DbCore {
             }
         }
         let flushed = self.flush_immutables(keyspace);
-        // Writers may be waiting for just this, and the background threads have nothing left to do.
         self.update_brake();
+        // Writers may be waiting for just this. The workers passed the keyspace over meanwhile, whatever was put aside in it.
         self.scheduler.notify_progress();
+        self.scheduler.notify_work();
         flushed
     }
 

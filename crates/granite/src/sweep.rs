@@ -84,7 +84,7 @@ impl DbCore {
 
     fn sweep_tables(self: &Arc<Self>, keyspace: &Arc<KeyspaceCore>, sweep: &Sweep) -> Result<SweepReport> {
         self.flush_keyspace(keyspace)?;
-        let _compacting = keyspace.compacting.lock();
+        let _compacting = self.compact_by_hand(keyspace);
         let mut report = SweepReport::default();
         // From the bottom up: a version never goes before the older ones that it hides.
         for level in (0..crate::manifest::format::LEVEL_COUNT).rev() {

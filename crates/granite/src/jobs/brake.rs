@@ -137,10 +137,6 @@ impl DbCore {
                 return Err(error.clone());
             }
             self.scheduler.progress.wait_for(&mut state, RETRY_AFTER);
-            self.update_brake();
-            // The workers may have looked while a flush by hand held the keyspace, and gone to sleep: they look again.
-            state.pending = true;
-            self.scheduler.work.notify_all();
         }
         drop(state);
         let waited = self.context.vfs.monotonic().saturating_sub(begun);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::compaction::plan::{self, Limits};
 use crate::db::DbCore;
@@ -51,6 +51,21 @@ pub(crate) struct Scheduler {
     active: AtomicU64,
     write_buffer_len: u64,
     compactions_max: usize,
+}
+
+/// The right to compact a keyspace, held by a user's thread. The workers pass the keyspace over meanwhile and may go to sleep, so
+/// letting go of it wakes them.
+pub(crate) struct CompactingByHand<'a> {
+    held: Option<MutexGuard<'a, ()>>,
+    scheduler: &'a Scheduler,
+}
+
+impl Drop for CompactingByHand<'_> {
+    fn drop(&mut self) {
+        // First: who is woken looks whether it is held.
+        self.held = None;
+        self.scheduler.notify_work();
+    }
 }
 
 enum Job {
@@ -313,6 +328,11 @@ impl DbCore {
         }
     }
 
+    /// Waits for the compaction of a keyspace that is running, and keeps the workers from beginning another.
+    pub(crate) fn compact_by_hand<'a>(&'a self, keyspace: &'a KeyspaceCore) -> CompactingByHand<'a> {
+        CompactingByHand { held: Some(keyspace.compacting.lock()), scheduler: &self.scheduler }
+    }
+
     pub(crate) fn compact_range(
         &self,
         keyspace: &Arc<KeyspaceCore>,
@@ -321,7 +341,7 @@ impl DbCore {
     ) -> Result<()> {
         use std::ops::Bound;
         self.flush_keyspace(keyspace)?;
-        let _compacting = keyspace.compacting.lock();
+        let _compacting = self.compact_by_hand(keyspace);
         let version = Arc::clone(&keyspace.view().version);
         let after = |key: &[u8]| match lower {
             Bound::Unbounded => true,

@@ -82,7 +82,7 @@ impl Keyspace {
             return Ok(IngestReport { seq: db.visible(), ..load.report });
         }
         // A running compaction could put a table across the place that is chosen for these.
-        let _compacting = keyspace.compacting.lock();
+        let _compacting = db.compact_by_hand(keyspace);
         // Most of what is in memory goes ahead, so that the commits wait for little.
         db.flush_keyspace(keyspace)?;
         let mut report = load.report;
@@ -93,7 +93,6 @@ impl Keyspace {
             Ok(report.seq)
         })?;
         db.update_brake();
-        db.scheduler.notify_work();
         Ok(report)
     }
 }

@@ -1,11 +1,13 @@
 //! Tests of granite through its public interface.
 
 mod basics;
+mod by_hand;
 mod corpus;
 mod costs;
 mod crash;
 mod damage;
 mod faults;
+mod hooked;
 mod kill;
 mod metamorphic;
 mod mutation;

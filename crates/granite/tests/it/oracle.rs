@@ -338,14 +338,19 @@ pub fn show(key: &[u8]) -> String {
 }
 
 /// All entries of a database, by keyspace.
-type Dump = BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>;
+pub type Dump = BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>;
 
 /// All content of a database, for comparing two openings.
 pub fn dump(db: &Db) -> Dump {
+    try_dump(db).unwrap()
+}
+
+/// As [`dump`], where the power may fail meanwhile.
+pub fn try_dump(db: &Db) -> granite::Result<Dump> {
     let read = |name: String| {
-        let keyspace = db.existing_keyspace(&name).unwrap();
-        let entries = keyspace.scan::<&[u8], _>(..).unwrap().collect::<Result<_, _>>().unwrap();
-        (name, entries)
+        let keyspace = db.existing_keyspace(&name)?;
+        let entries = keyspace.scan::<&[u8], _>(..)?.collect::<Result<_, _>>()?;
+        Ok((name, entries))
     };
     db.keyspace_names().into_iter().map(read).collect()
 }

@@ -217,6 +217,38 @@ fn a_torn_tail_is_dropped_whole_unless_recovery_is_strict() {
     }
 }
 
+/// If it fails, what a user wrote into a value decides where a log ends: behind a torn record, bytes that look like a record's header would tell
+/// of writes that were promised, and a database that only lost its power would not open.
+#[test]
+pub fn a_value_that_looks_like_a_record_is_not_taken_for_one_in_a_torn_tail() {
+    let disk = SimDisk::new();
+    let db = Db::open("/db", &options(&disk, RecoveryMode::Tail)).unwrap();
+    write(&db, 1..=10, Durability::Sync);
+    let segment = segments(&disk).pop().unwrap();
+    let incarnation = disk.contents(&segment).unwrap()[24..32].to_vec();
+    // Records begin at multiples of 8, and it is not known at which the value does: one copy for each rest.
+    let mut value = Vec::new();
+    for rest in 0..8 {
+        value.resize(64 * rest + rest, 0xff);
+        value.extend_from_slice(&incarnation[..4]);
+        value.extend_from_slice(&[0; 12]);
+        value.extend_from_slice(&(1u64 << 40).to_le_bytes());
+        value.extend_from_slice(&[0; 24]);
+    }
+    let mut batch = WriteBatch::new();
+    batch.put(&keyspace(&db), &key(11), &value);
+    db.write(batch, Durability::Buffered).unwrap();
+    assert_eq!(segments(&disk).pop(), Some(segment.clone()), "the value is in another segment");
+    let left = disk.kill();
+    left.settle();
+    // Its operations begin with a kind, a keyspace and the length of the key; the header stands before them.
+    let (path, at) = place(&left, 11);
+    assert_eq!(path, segment);
+    left.zero(&path, at - 3 - 48..at).unwrap();
+    let db = open(&left, RecoveryMode::Tail).expect("nothing that was promised is missing");
+    assert_eq!(present(&db), (1..=10).collect::<Vec<_>>());
+}
+
 /// If it fails, salvage cannot open a database whose log is gone, or the database does not open normally afterwards.
 #[test]
 fn a_log_that_is_gone_is_refused_and_salvage_goes_on_behind_it() {

@@ -54,7 +54,7 @@ pub(crate) struct Scheduler {
 }
 
 /// The right to compact a keyspace, held by a user's thread. The workers pass the keyspace over meanwhile and may go to sleep, so
-/// letting go of it wakes them.
+/// letting go of it wakes them: tables may have piled up, and values may be worth moving now.
 pub(crate) struct CompactingByHand<'a> {
     held: Option<MutexGuard<'a, ()>>,
     scheduler: &'a Scheduler,
@@ -357,8 +357,6 @@ impl DbCore {
         let done = plan.map_or(Ok(()), |plan| self.run_plan(keyspace, &version, &plan));
         self.update_brake();
         self.scheduler.notify_progress();
-        // Values may be worth moving now.
-        self.scheduler.notify_work();
         done
     }
 }

@@ -183,6 +183,11 @@ impl Error {
         }
     }
 
+    /// A sync that failed. Never [`Error::StorageFull`], which says that nothing has changed: what was to be made durable may be there or not.
+    pub(crate) fn sync(path: &Path, source: io::Error) -> Self {
+        Self::Io { action: "sync", path: path.to_owned(), source: Arc::new(source) }
+    }
+
     pub(crate) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_owned(), offset, what: what.into() }
     }

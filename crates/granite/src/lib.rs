@@ -20,6 +20,7 @@ mod commit;
 mod compaction;
 mod cursor;
 mod db;
+mod directory;
 mod error;
 mod flush;
 #[cfg(any(test, feature = "fuzzing"))]

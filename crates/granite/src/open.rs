@@ -1,7 +1,7 @@
 //! Opening a database: read the manifest, read the log's tail, and be ready.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,11 +16,12 @@ use crate::keyspace::KeyspaceCore;
 use crate::log::format::{Action, OpReader};
 use crate::log::pointer::ValuePointer;
 use crate::log::replay::{Log, LogEnd, LostLog, Preparation, Replayed};
-use crate::log::segment::{Segment, SegmentRegistry, remove_obsolete};
+use crate::log::segment::{Segment, SegmentRegistry, remove_obsolete, segment_path};
 use crate::manifest::file::{MANIFEST, read as read_manifest};
 use crate::manifest::{Edit, ManifestFile, ManifestState};
 use crate::memtable::{Buffer, SortedRunBuilder};
 use crate::options::{Background, Options};
+use crate::tree::table_handle::table_path;
 use crate::tree::{MemBuffer, TableContext, TableHandle, Version};
 
 pub(crate) const LOCK: &str = "LOCK";
@@ -60,9 +61,11 @@ pub(crate) enum FileName {
 impl FileName {
     pub(crate) fn of(path: &Path) -> Self {
         let number = || path.file_stem()?.to_str()?.parse::<u64>().ok();
+        let is_ours = |ours: PathBuf| ours.file_name() == path.file_name();
         match (path.extension().and_then(|extension| extension.to_str()), number()) {
-            (Some("seg"), Some(number)) => Self::Segment(number),
-            (Some("sst"), Some(number)) => Self::Table(number),
+            // Another spelling of the same number is a file of somebody else.
+            (Some("seg"), Some(number)) if is_ours(segment_path(Path::new(""), number)) => Self::Segment(number),
+            (Some("sst"), Some(number)) if is_ours(table_path(Path::new(""), number)) => Self::Table(number),
             _ => Self::Other,
         }
     }
@@ -105,13 +108,8 @@ fn look_at(dir: &Path, options: &Options, mode: OpenMode) -> Result<bool> {
         if !paths.iter().all(|path| ours(path)) {
             return Err(not_there());
         }
-    } else {
-        vfs.create_dir_all(dir).map_err(|error| Error::io("create", dir, error))?;
-        if let Some(parent) = dir.parent() {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            vfs.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))?;
-        }
     }
+    crate::directory::create(vfs, dir)?;
     Ok(false)
 }
 

@@ -1,6 +1,6 @@
 //! Dropping what a collector no longer wants, without writing a delete for each key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,6 +86,7 @@ impl DbCore {
         self.flush_keyspace(keyspace)?;
         let _compacting = self.compact_by_hand(keyspace);
         let mut report = SweepReport::default();
+        let mut kept = Kept::new();
         // From the bottom up: a version never goes before the older ones that it hides.
         for level in (0..crate::manifest::format::LEVEL_COUNT).rev() {
             let version = Arc::clone(&keyspace.view().version);
@@ -94,7 +95,7 @@ impl DbCore {
                 tables.reverse();
             }
             for table in tables.iter().filter(|table| table.meta.seq_min <= sweep.bound) {
-                self.sweep_table(keyspace, level, table, sweep, &mut report)?;
+                self.sweep_table(keyspace, level, table, sweep, &mut kept, &mut report)?;
             }
         }
         Ok(report)
@@ -106,6 +107,7 @@ impl DbCore {
         level: usize,
         handle: &Arc<TableHandle>,
         sweep: &Sweep,
+        kept: &mut Kept,
         report: &mut SweepReport,
     ) -> Result<()> {
         let pinned = self.snapshots.pinned();
@@ -119,6 +121,7 @@ impl DbCore {
             if is_value(trailer) && sweep.rejects(cursor.key(), trailer.seq()) {
                 if is_pinned(&pinned, trailer.seq()) {
                     report.kept_for_snapshots += 1;
+                    kept.insert(cursor.key().to_vec());
                 } else {
                     rejected += 1;
                 }
@@ -135,8 +138,10 @@ impl DbCore {
         cursor.seek_to_first()?;
         while cursor.valid() {
             let (key, trailer) = (cursor.key(), cursor.trailer());
-            let drop = is_value(trailer) && sweep.rejects(key, trailer.seq()) && !is_pinned(&pinned, trailer.seq());
-            if drop {
+            let rejected = is_value(trailer) && sweep.rejects(key, trailer.seq()) && !is_pinned(&pinned, trailer.seq());
+            let hides_kept = rejected && kept.contains(key);
+            report.kept_for_snapshots += u64::from(hides_kept);
+            if rejected && !hides_kept {
                 let value_len = match trailer.kind() {
                     Kind::Separated => ValuePointer::decode(cursor.value()).map_or(0, |pointer| u64::from(pointer.len)),
                     _ => cursor.value().len() as u64,
@@ -154,6 +159,9 @@ impl DbCore {
         self.install(keyspace, change, &segments)
     }
 }
+
+/// Keys of which a version stays for a snapshot: newer ones stay with it, or it would be read in their place.
+type Kept = BTreeSet<Vec<u8>>;
 
 fn is_value(trailer: Trailer) -> bool {
     matches!(trailer.kind(), Kind::Inline | Kind::Separated)

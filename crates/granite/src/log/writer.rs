@@ -177,7 +177,7 @@ impl LogWriter {
             return Err(Error::io("write", &path, error));
         }
         let dir = self.segments.dir();
-        vfs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
+        vfs.sync_dir(dir).map_err(|error| Error::sync(dir, error))?;
         segment.adopt(Arc::clone(&file));
         let len = SEGMENT_HEADER_LEN as u64;
         let info = LogSegment { segment, first_seq, len, has_values: false, has_small_syncs: false };
@@ -262,12 +262,12 @@ impl LogWriter {
     /// After an error nothing more may be acknowledged through this writer.
     pub(crate) fn sync(&mut self) -> Result<()> {
         for (path, file) in self.unsynced.drain(..) {
-            file.sync_data().map_err(|error| Error::io("sync", &path, error))?;
+            file.sync_data().map_err(|error| Error::sync(&path, error))?;
         }
         if self.dirty
             && let Some(active) = &self.active
         {
-            active.file.sync_data().map_err(|error| Error::io("sync", active.info.segment.path(), error))?;
+            active.file.sync_data().map_err(|error| Error::sync(active.info.segment.path(), error))?;
         }
         self.dirty = false;
         Ok(())

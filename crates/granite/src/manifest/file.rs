@@ -268,7 +268,7 @@ impl ManifestFile {
             return Err(error);
         }
         if let Err(error) = self.file.sync_data() {
-            let error = Error::io("sync", &self.path, error);
+            let error = Error::sync(&self.path, error);
             self.failed = Some(error.to_string().into());
             return Err(error);
         }
@@ -304,6 +304,7 @@ fn write_whole(vfs: &dyn Vfs, dir: &Path, state: &ManifestState) -> Result<(Arc<
     file.set_len(0).and_then(|()| file.write_at(0, &bytes)).map_err(|error| Error::io("write", &temporary, error))?;
     file.sync_data().map_err(|error| Error::io("sync", &temporary, error))?;
     vfs.rename(&temporary, &path).map_err(|error| Error::io("rename", &temporary, error))?;
-    vfs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
+    // From here on the old file is no longer the manifest, whatever happens.
+    vfs.sync_dir(dir).map_err(|error| Error::sync(dir, error))?;
     Ok((file, bytes.len() as u64))
 }

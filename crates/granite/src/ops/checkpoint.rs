@@ -107,24 +107,14 @@ fn prepare_target(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     match vfs.metadata(dir) {
         Ok(found) if found.is_dir => {
             let entries = vfs.read_dir(dir).map_err(|error| Error::io("list", dir, error))?;
-            if entries.is_empty() { Ok(()) } else { Err(Error::TargetNotEmpty { path: dir.to_owned() }) }
+            if entries.is_empty() {
+                crate::directory::create(vfs, dir)
+            } else {
+                Err(Error::TargetNotEmpty { path: dir.to_owned() })
+            }
         }
         Ok(_) => Err(Error::TargetNotEmpty { path: dir.to_owned() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut made: Vec<&Path> = Vec::new();
-            for ancestor in dir.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
-                if vfs::exists(vfs, ancestor).map_err(|error| Error::io("look at", ancestor, error))? {
-                    break;
-                }
-                made.push(ancestor);
-            }
-            vfs.create_dir_all(dir).map_err(|error| Error::io("create", dir, error))?;
-            for new in made.into_iter().rev() {
-                let parent = new.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                vfs.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))?;
-            }
-            Ok(())
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => crate::directory::create(vfs, dir),
         Err(error) => Err(Error::io("look at", dir, error)),
     }
 }

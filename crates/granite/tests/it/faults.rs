@@ -95,6 +95,13 @@ fn a_call_that_fails_once_loses_nothing_acknowledged() {
     every_nth(&kinds, || Fault::fail(DiskError::InputOutput), "EIO");
 }
 
+/// If it fails, a sync that finds the disk full (as filesystems do that allocate late) is taken for a call that changed nothing: files that the manifest
+/// may name are removed, or changes go on in a manifest that has been replaced.
+#[test]
+fn a_sync_that_finds_the_disk_full_loses_nothing_acknowledged() {
+    every_nth(&[OpKind::SyncData, OpKind::SyncDir], || Fault::fail(DiskError::NoSpace), "ENOSPC");
+}
+
 /// If it fails, an error while reading is taken for the end of something, and what follows is lost.
 #[test]
 fn a_read_that_fails_once_loses_nothing() {

@@ -1,5 +1,6 @@
 //! Tests of granite through its public interface.
 
+mod adversary;
 mod basics;
 mod by_hand;
 mod corpus;

@@ -406,13 +406,15 @@ impl Repair<'_> {
         }
         if !self.report.originals.is_empty() {
             self.vfs.sync_dir(&lost).map_err(|error| Error::io("sync", &lost, error))?;
+            // The names of new tables are durable; that of the folder may not be.
+            self.vfs.sync_dir(self.dir).map_err(|error| Error::io("sync", self.dir, error))?;
         }
-        self.vfs.sync_dir(self.dir).map_err(|error| Error::io("sync", self.dir, error))?;
         ManifestFile::create(self.vfs, self.dir, self.next.clone())?;
         for path in self.replaced.iter().collect::<BTreeSet<_>>() {
+            // A name that comes back after a loss of power is removed by the next open.
             remove_obsolete(&**self.vfs, path);
         }
-        self.vfs.sync_dir(self.dir).map_err(|error| Error::io("sync", self.dir, error))
+        Ok(())
     }
 
     /// Removes what was written in vain.

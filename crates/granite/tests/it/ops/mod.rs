@@ -6,6 +6,7 @@ mod ingest;
 mod inspect;
 mod reopen;
 mod repair;
+mod unsynced;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use crate::error::{Damage, Error, Result};
 use crate::id::{IdHasher, ObjectId, ObjectKind};
-use crate::store::{Store, parse_blob};
+use crate::objects::{Objects, parse_blob};
 use crate::stored::{Body, Chunk, ChunkList};
 
 /// Reads a blob's content. Holds one chunk of it, at most 1 MiB.
@@ -16,7 +16,7 @@ use crate::stored::{Body, Chunk, ChunkList};
 /// As [`Read`], it fails with [`io::ErrorKind::InvalidData`] and an [`Error`] inside.
 #[derive(Debug)]
 pub struct BlobReader {
-    store: Store,
+    objects: Objects,
     id: ObjectId,
     len: u64,
     chunks: Chunks,
@@ -38,13 +38,13 @@ enum Chunks {
     Failed(Error),
 }
 
-impl Store {
+impl Objects {
     /// A reader of the blob with this id.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Purged`], [`Error::Damaged`], or an error of the database.
+    /// [`Error::Missing`], [`Error::Purged`], [`Error::Damaged`], or an error of the source.
     pub fn blob_reader(&self, id: &ObjectId) -> Result<BlobReader> {
-        let value = self.value(id)?;
+        let value = self.load(id)?;
         self.reader_of(id, &value).map_err(|damage| Error::Damaged { id: *id, damage })
     }
 
@@ -62,13 +62,13 @@ impl Store {
                 (content.map(Cow::into_owned).unwrap_or_default(), Chunks::None)
             }
         };
-        Ok(BlobReader { store: self.clone(), id: *id, len, chunks, content, at: 0 })
+        Ok(BlobReader { objects: self.clone(), id: *id, len, chunks, content, at: 0 })
     }
 
     /// The content of one chunk of `blob`.
     pub(crate) fn chunk(&self, blob: &ObjectId, chunk: &Chunk) -> Result<Vec<u8>> {
         let damaged = |damage| Error::Damaged { id: *blob, damage };
-        let value = match self.value(&chunk.id) {
+        let value = match self.load(&chunk.id) {
             Err(Error::Missing { .. }) => return Err(damaged(Damage::MissingChunk { chunk: chunk.id })),
             Err(Error::Purged { len, .. }) => return Err(Error::Purged { id: *blob, len }),
             Err(Error::Database(error @ granite::Error::Corrupt { .. })) => {
@@ -128,7 +128,7 @@ impl BlobReader {
             Chunks::Left { list, next, hasher } => (list, next, hasher),
         };
         let Some(chunk) = list.chunks().get(*next) else { return Ok(false) };
-        let checked = self.store.chunk(&self.id, chunk).and_then(|content| {
+        let checked = self.objects.chunk(&self.id, chunk).and_then(|content| {
             hasher.update(&content);
             *next += 1;
             if *next == list.chunks().len() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::id::ObjectId;
+use crate::objects::Objects;
 use crate::path::{EntryName, RepoPath, RepoPathBuf};
-use crate::store::Store;
 use crate::tree::{Entry, Tree, TreeEntry};
 
 /// A path that stands for something else in two trees.
@@ -20,10 +20,10 @@ pub struct Change {
     pub after: Option<Entry>,
 }
 
-/// The changes between two trees, rising by path, found as they are asked for. Made by [`Store::diff`].
+/// The changes between two trees, rising by path, found as they are asked for. Made by [`Objects::diff`].
 #[derive(Debug)]
 pub struct Diff {
-    store: Store,
+    objects: Objects,
     /// The directories that are being compared, the root first.
     levels: Vec<Level>,
     /// The path of the last of them.
@@ -55,7 +55,7 @@ impl Side {
     }
 }
 
-impl Store {
+impl Objects {
     /// The changes that lead from the tree `before` to the tree `after`. Directories with equal ids are not looked into, so the cost follows what
     /// differs. From [`ObjectId::EMPTY_TREE`], this walks over everything in `after`.
     ///
@@ -63,7 +63,7 @@ impl Store {
     /// or gone, or its mode or kind differs; not when only something in it does.
     ///
     /// # Errors
-    /// [`Error::Missing`](crate::Error::Missing), [`Error::Damaged`](crate::Error::Damaged) or an error of the database, for the roots. When a tree further
+    /// [`Error::Missing`](crate::Error::Missing), [`Error::Damaged`](crate::Error::Damaged) or an error of the source, for the roots. When a tree further
     /// down cannot be read, that is an item of its own, and the walk goes on behind it.
     pub fn diff(&self, before: &ObjectId, after: &ObjectId) -> Result<Diff> {
         self.compare(before, after, false)
@@ -75,7 +75,7 @@ impl Store {
     }
 
     fn compare(&self, before: &ObjectId, after: &ObjectId, with_ancestors: bool) -> Result<Diff> {
-        let mut diff = Diff { store: self.clone(), levels: Vec::new(), path: RepoPathBuf::root(), with_ancestors };
+        let mut diff = Diff { objects: self.clone(), levels: Vec::new(), path: RepoPathBuf::root(), with_ancestors };
         if before != after {
             diff.levels.push(diff.level(before, after)?);
         }
@@ -90,7 +90,7 @@ fn tree_of(entry: Option<&Entry>) -> ObjectId {
 
 impl Diff {
     fn level(&self, before: &ObjectId, after: &ObjectId) -> Result<Level> {
-        Ok(Level { before: Side::new(self.store.get_tree(before)?), after: Side::new(self.store.get_tree(after)?) })
+        Ok(Level { before: Side::new(self.objects.get_tree(before)?), after: Side::new(self.objects.get_tree(after)?) })
     }
 
     /// Goes down into what the entries `before` and `after` of the last directory, both called `path`, hold.

@@ -130,6 +130,14 @@ pub enum Error {
     /// An earlier write of the same capture failed, so that its objects are incomplete.
     #[error("an earlier write of this capture failed: begin another")]
     CaptureFailed,
+    /// Whoever holds the objects did not hand one out.
+    #[error("cannot get object {id}: {reason}")]
+    Unavailable {
+        /// The object.
+        id: ObjectId,
+        /// What went wrong there.
+        reason: String,
+    },
     /// Another collection is under way.
     #[error("a collection is under way already: wait for it")]
     CollectionBusy,
@@ -156,7 +164,7 @@ impl Error {
         match self {
             Self::Database(error) => error.kind(),
             // The source can be another one the next time, and so can the collection.
-            Self::Source(_) | Self::CaptureFailed | Self::CollectionBusy => ErrorKind::Retry,
+            Self::Source(_) | Self::CaptureFailed | Self::CollectionBusy | Self::Unavailable { .. } => ErrorKind::Retry,
             Self::Missing { .. } | Self::Damaged { .. } => ErrorKind::Repair,
             Self::Purged { .. }
             | Self::BlobTooLarge { .. }

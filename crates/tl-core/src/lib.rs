@@ -50,6 +50,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod id;
+mod objects;
 mod path;
 mod purge;
 mod store;
@@ -64,6 +65,7 @@ pub use diff::{Change, Diff};
 pub use error::{Damage, Error, Result};
 pub use granite::ErrorKind;
 pub use id::{ObjectId, ObjectKind, ParseIdError};
+pub use objects::{ObjectSource, Objects};
 pub use path::{EntryName, MAX_NAME_LEN, MAX_PATH_LEN, NameError, PathError, RepoPath, RepoPathBuf};
 pub use purge::PurgeReport;
 pub use store::{Store, StoreOptions};

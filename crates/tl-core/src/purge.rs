@@ -4,7 +4,8 @@ use granite::{Durability, WriteBatch};
 
 use crate::error::{Error, Result};
 use crate::id::ObjectId;
-use crate::store::{Store, parse_blob};
+use crate::objects::parse_blob;
+use crate::store::Store;
 use crate::stored::encode_purged;
 
 /// What a purge did.
@@ -32,7 +33,7 @@ impl Store {
         let mut report = PurgeReport::default();
         let mut batch = WriteBatch::new();
         for id in blobs {
-            let value = match self.value(&id) {
+            let value = match self.stored_bytes(&id) {
                 Err(Error::Missing { .. } | Error::Purged { .. }) => {
                     report.absent.push(id);
                     continue;

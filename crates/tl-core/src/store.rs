@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use granite::{Codec, Db, Durability, KeyLayout, Keyspace, KeyspaceOptions, WriteBatch};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 
+use crate::blob_reader::BlobReader;
 use crate::coding::Reader;
 use crate::collect::gate::Gate;
-use crate::error::{Damage, Error, Result};
-use crate::id::{ObjectId, ObjectKind};
-use crate::stored::{Stored, decode_purged};
+use crate::diff::Diff;
+use crate::error::{Error, Result};
+use crate::id::ObjectId;
+use crate::objects::{ObjectSource, Objects};
+use crate::stored::decode_purged;
 use crate::tree::Tree;
 
 const OBJECTS: &str = "objects";
@@ -20,8 +21,6 @@ const PURGED: &str = "purged";
 pub(crate) const HEADER_KEY: [u8; ObjectId::LEN] = [0; ObjectId::LEN];
 const MAGIC: &[u8; 8] = b"TLOBJECT";
 const FORMAT_VERSION: u32 = 1;
-/// About how much memory one tree in the cache takes, for sizing the cache's own tables.
-const TREE_LEN_TYPICAL: usize = 2 << 10;
 
 /// How a store is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,17 +35,6 @@ impl Default for StoreOptions {
     }
 }
 
-#[derive(Clone)]
-pub(crate) struct TreeLen;
-
-impl Weighter<ObjectId, Arc<Tree>> for TreeLen {
-    fn weight(&self, _: &ObjectId, tree: &Arc<Tree>) -> u64 {
-        (tree.memory_len() + size_of::<ObjectId>()) as u64
-    }
-}
-
-type TreeCache = Cache<ObjectId, Arc<Tree>, TreeLen>;
-
 /// Objects in a database. Cheap to clone; usable from any thread.
 ///
 /// The database is the caller's, who may keep other things in it: the store uses the keyspaces `objects` and `purged`. All that is read is checked
@@ -60,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) db: Db,
     pub(crate) objects: Keyspace,
     pub(crate) purged: Keyspace,
-    pub(crate) trees: TreeCache,
+    pub(crate) reading: Objects,
     pub(crate) gate: Arc<Gate>,
     /// True while a collection is under way.
     collecting: AtomicBool,
@@ -99,11 +87,11 @@ impl Store {
         };
         let (objects, purged) = (keyspace(OBJECTS)?, keyspace(PURGED)?);
         check_header(db, &objects)?;
-        let capacity = options.tree_cache_bytes;
-        let trees = Cache::with_weighter(capacity / TREE_LEN_TYPICAL, capacity as u64, TreeLen);
+        let source = Arc::new(Keyspaces { objects: objects.clone(), purged: purged.clone() });
+        let reading = Objects::new(source, options.tree_cache_bytes);
         let gate = Arc::default();
         let collecting = AtomicBool::new(false);
-        Ok(Self { shared: Arc::new(Shared { db: db.clone(), objects, purged, trees, gate, collecting }) })
+        Ok(Self { shared: Arc::new(Shared { db: db.clone(), objects, purged, reading, gate, collecting }) })
     }
 
     /// The database that the objects are in.
@@ -120,57 +108,79 @@ impl Store {
         Ok(*id == ObjectId::EMPTY_TREE || self.shared.objects.contains_key(id.as_bytes())?)
     }
 
-    /// The tree with this id. Those read lately are kept in memory.
+    /// The objects, for what only reads: it can read another source as well.
+    #[must_use]
+    pub fn objects(&self) -> &Objects {
+        &self.shared.reading
+    }
+
+    /// [`Objects::get_tree`].
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Purged`], [`Error::Damaged`], or an error of the database.
+    /// As there.
     pub fn get_tree(&self, id: &ObjectId) -> Result<Arc<Tree>> {
-        if *id == ObjectId::EMPTY_TREE {
-            return Ok(Arc::new(Tree::empty()));
-        }
-        if let Some(tree) = self.shared.trees.get(id) {
-            return Ok(tree);
-        }
-        let value = self.value(id)?;
-        let tree = Arc::new(decode_tree(id, &value).map_err(|damage| Error::Damaged { id: *id, damage })?);
-        self.keep_tree(&tree);
-        Ok(tree)
+        self.objects().get_tree(id)
     }
 
-    /// Keeps a tree that is stored in memory.
-    pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
-        self.shared.trees.insert(tree.id(), Arc::clone(tree));
-    }
-
-    /// The content of the blob with this id, if it has at most `len_max` bytes.
+    /// [`Objects::get_blob`].
     ///
     /// # Errors
-    /// [`Error::BlobTooLarge`], before anything is allocated; else as for [`Store::get_tree`].
+    /// As there.
     pub fn get_blob(&self, id: &ObjectId, len_max: u64) -> Result<Vec<u8>> {
-        self.blob_reader(id)?.into_content(len_max)
+        self.objects().get_blob(id, len_max)
     }
 
-    /// Length in bytes of the blob with this id, as it is stored: the content is not checked.
+    /// [`Objects::blob_len`].
     ///
     /// # Errors
-    /// As for [`Store::get_tree`].
+    /// As there.
     pub fn blob_len(&self, id: &ObjectId) -> Result<u64> {
-        let value = self.value(id)?;
-        let stored = parse_blob(&value).map_err(|damage| Error::Damaged { id: *id, damage })?;
-        Ok(stored.content_len())
+        self.objects().blob_len(id)
     }
 
-    /// Gives the memory of the trees that were read back.
+    /// [`Objects::blob_reader`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn blob_reader(&self, id: &ObjectId) -> Result<BlobReader> {
+        self.objects().blob_reader(id)
+    }
+
+    /// [`Objects::diff`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn diff(&self, before: &ObjectId, after: &ObjectId) -> Result<Diff> {
+        self.objects().diff(before, after)
+    }
+
+    /// [`Objects::trim`].
     pub fn trim(&self) {
-        self.shared.trees.clear();
+        self.objects().trim();
     }
 
-    /// The stored bytes of an object.
-    pub(crate) fn value(&self, id: &ObjectId) -> Result<Vec<u8>> {
-        if let Some(value) = self.shared.objects.get(id.as_bytes())? {
+    /// The bytes of an object as they are stored, unchecked, for a reader elsewhere that is an [`ObjectSource`] to its [`Objects`].
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Purged`], [`Error::Damaged`] for the note of a purge, or an error of the database.
+    pub fn stored_bytes(&self, id: &ObjectId) -> Result<Vec<u8>> {
+        self.objects().load(id)
+    }
+}
+
+/// The keyspaces of a store as a source.
+#[derive(Debug)]
+struct Keyspaces {
+    objects: Keyspace,
+    purged: Keyspace,
+}
+
+impl ObjectSource for Keyspaces {
+    fn load(&self, id: &ObjectId) -> Result<Vec<u8>> {
+        if let Some(value) = self.objects.get(id.as_bytes())? {
             return Ok(value);
         }
-        match self.shared.purged.get(id.as_bytes())? {
+        match self.purged.get(id.as_bytes())? {
             None => Err(Error::Missing { id: *id }),
             Some(note) => {
                 let len = decode_purged(&note).map_err(|damage| Error::Damaged { id: *id, damage })?;
@@ -178,27 +188,6 @@ impl Store {
             }
         }
     }
-}
-
-/// Takes a blob's value apart.
-pub(crate) fn parse_blob(value: &[u8]) -> Result<Stored<'_>, Damage> {
-    let stored = Stored::parse(value)?;
-    match stored.kind {
-        ObjectKind::Blob => Ok(stored),
-        ObjectKind::Tree => Err(Damage::WrongKind { expected: ObjectKind::Blob }),
-    }
-}
-
-/// Reads a tree's value and checks all of it.
-pub(crate) fn decode_tree(id: &ObjectId, value: &[u8]) -> Result<Tree, Damage> {
-    let stored = Stored::parse(value)?;
-    let expected = ObjectKind::Tree;
-    if stored.kind != expected {
-        return Err(Damage::WrongKind { expected });
-    }
-    // Only blobs are chunked.
-    let content = stored.body.whole_content(expected, id)?.ok_or(Damage::WrongKind { expected })?;
-    Ok(Tree::decode_as(*id, content.into_owned())?)
 }
 
 /// Looks at the header, and writes one where there is nothing yet.

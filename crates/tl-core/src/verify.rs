@@ -4,7 +4,8 @@ use granite::Iter;
 
 use crate::error::{Damage, Error, Result};
 use crate::id::{ObjectId, ObjectKind};
-use crate::store::{HEADER_KEY, Store, decode_tree};
+use crate::objects::decode_tree;
+use crate::store::{HEADER_KEY, Store};
 use crate::stored::Stored;
 
 /// Ids are checked in this many groups, by their first byte.
@@ -156,7 +157,7 @@ impl Store {
         let len = stored.content_len();
         match stored.kind {
             ObjectKind::Tree => drop(decode_tree(id, value).map_err(|damage| damaged(id, damage))?),
-            ObjectKind::Blob => self.reader_of(id, value).map_err(|damage| damaged(id, damage))?.check()?,
+            ObjectKind::Blob => self.objects().reader_of(id, value).map_err(|damage| damaged(id, damage))?.check()?,
         }
         Ok(len)
     }

@@ -179,7 +179,7 @@ impl Capture {
         let sequence = self.write(last, durability)?;
         // The next checkpoint begins with these.
         for tree in trees {
-            self.store.keep_tree(&tree);
+            self.store.objects().keep_tree(&tree);
         }
         let (objects_new, bytes_new) = self.pending.get_mut().written();
         Ok(Committed { objects_new, bytes_new, sequence })

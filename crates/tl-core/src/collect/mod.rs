@@ -10,7 +10,8 @@ use granite::Seq;
 use self::marks::Marks;
 use crate::error::{Error, Result};
 use crate::id::ObjectId;
-use crate::store::{HEADER_KEY, Store, parse_blob};
+use crate::objects::parse_blob;
+use crate::store::{HEADER_KEY, Store};
 use crate::stored::{Body, WHOLE_BLOB_LEN_MAX};
 
 /// Room in the marks for what is found and written while they are made.
@@ -64,7 +65,7 @@ impl Store {
     /// # Errors
     /// [`Error::Missing`], [`Error::Damaged`], or an error of the database.
     pub fn for_each_chunk(&self, blob: &ObjectId, mut visit: impl FnMut(&ObjectId)) -> Result<()> {
-        let value = match self.value(blob) {
+        let value = match self.stored_bytes(blob) {
             Err(Error::Purged { .. }) => return Ok(()),
             value => value?,
         };
@@ -98,7 +99,7 @@ impl Marking {
     pub fn mark_tree(&self, marked: &ObjectId, root: &ObjectId) -> Result<u64> {
         self.marks.insert(root);
         let mut count = 1;
-        for change in self.store.walk(marked, root)? {
+        for change in self.store.objects().walk(marked, root)? {
             let Some(entry) = change?.after else { continue };
             self.marks.insert(&entry.id);
             count += 1;

@@ -6,6 +6,7 @@ mod collection;
 mod costs;
 mod crash;
 mod oracle;
+mod source;
 mod store;
 mod support;
 mod trees;

@@ -11,11 +11,16 @@
 )]
 
 mod checkpoint;
+mod collect;
 mod error;
 mod index;
 mod journal;
+mod lease;
 pub mod names;
+mod repair;
 mod repository;
+mod reserve;
+mod retention;
 mod update;
 mod wire;
 mod workdir;
@@ -24,8 +29,19 @@ pub use checkpoint::{
     ChangeStats, Checkpoint, CheckpointId, Completeness, Draft, Gap, GapCause, InvalidId, InvalidRecord, LISTED_MAX,
     MESSAGE_LEN_MAX, NAME_LEN_MAX, PARENTS_MAX, Provenance, Reason, Touched,
 };
+pub use collect::{CollectReport, CollectRequest};
 pub use error::{Error, ErrorKind, Result};
 pub use index::{IndexFinding, IndexProblem};
 pub use journal::{Ancestors, Append, Ids, Journal, Order, PIN_NAME_LEN_MAX, Pin, Publication, Walk};
+pub use lease::Lease;
+pub use repair::{LostObject, RepairReport};
 pub use repository::{Repository, RepositoryConfig, StartReport};
+pub use retention::{EvictReason, Eviction, KeepReason, RetentionPlan, RetentionPolicy};
 pub use update::{Dirty, Ignored, Outcome, UpdateRequest};
+
+/// Leaves out the mark of index entries that go ahead of their checkpoint, or no longer, for the test that must notice it.
+#[cfg(feature = "mutation")]
+#[doc(hidden)]
+pub fn leave_out_ahead_mark(leave_out: bool) {
+    index::leave_out_ahead_mark(leave_out);
+}

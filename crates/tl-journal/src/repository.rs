@@ -11,11 +11,14 @@ use vfs::Vfs;
 use crate::error::{Error, Result};
 use crate::index::{Index, IndexChanges, IndexFinding, IndexState};
 use crate::journal::Journal;
+use crate::lease::Leases;
 use crate::update::Gaps;
 use crate::workdir::Dir;
 
 /// The database in a store's directory.
-const DB_DIR: &str = "db";
+pub(crate) const DB_DIR: &str = "db";
+/// Where `tl-core` keeps objects, by their ids. Only what it has no call for is done here: measuring them, and removing damaged ones.
+pub(crate) const OBJECTS: &str = "objects";
 /// What is being made, and means nothing after a start.
 const TMP_DIR: &str = "tmp";
 
@@ -36,10 +39,12 @@ pub struct RepositoryConfig {
     pub background: Background,
     /// Threads that read and hash files when there are many; at least 1.
     pub threads: usize,
+    /// Bytes of disk that are held back for a collection on a full disk; 0 for none.
+    pub reserve_bytes: u64,
 }
 
 impl RepositoryConfig {
-    /// The defaults: the real disk, 8 MiB for the engine and 2 MiB for trees, one background thread, two that read.
+    /// The defaults: the real disk, 8 MiB for the engine and 2 MiB for trees, one background thread, two that read, 8 MiB in reserve.
     #[must_use]
     pub fn new(store_dir: impl Into<PathBuf>, root: Option<PathBuf>) -> Self {
         Self {
@@ -50,6 +55,7 @@ impl RepositoryConfig {
             tree_cache_bytes: 2 << 20,
             background: Background::Threads(1),
             threads: 2,
+            reserve_bytes: 8 << 20,
         }
     }
 }
@@ -93,6 +99,7 @@ pub struct Repository {
     working: Option<WorkingDirectory>,
     /// `None` if the repository is open for reading.
     writer: Option<Mutex<WriterState>>,
+    leases: Arc<Mutex<Leases>>,
     start: StartReport,
 }
 
@@ -106,7 +113,7 @@ impl Repository {
         let working = config.root.as_deref().map(WorkingDirectory::open).transpose()?;
         let db_dir = config.store_dir.join(DB_DIR);
         let vfs = &*config.vfs;
-        vfs.create_dir_all(&db_dir).map_err(|error| Error::io("create", &db_dir, error))?;
+        create_durably(vfs, &db_dir, &config.store_dir)?;
         let db = Db::open(&db_dir, &engine_options(&config))?;
         // From here on the database's lock says that nobody else is at work in the store.
         let leftovers_removed = empty_tmp(vfs, &config.store_dir)?;
@@ -122,10 +129,12 @@ impl Repository {
             index,
             working,
             writer: Some(Mutex::new(writer)),
+            leases: Arc::default(),
             start: StartReport::default(),
         };
         let index_entries_replaced = repository.settle_index(&mut *repository.lock_writer()?)?;
         repository.start = StartReport { leftovers_removed, index_entries_replaced };
+        repository.hold_reserve()?;
         Ok(repository)
     }
 
@@ -138,7 +147,8 @@ impl Repository {
         let store = Store::open(&db, &StoreOptions { tree_cache_bytes: config.tree_cache_bytes })?;
         let journal = Journal::open_read_only(&db)?;
         let index = Index::open_read_only(&db)?;
-        Ok(Self { config, db, store, journal, index, working: None, writer: None, start: StartReport::default() })
+        let start = StartReport::default();
+        Ok(Self { config, db, store, journal, index, working: None, writer: None, leases: Arc::default(), start })
     }
 
     /// The checkpoints, and the names that point to them.
@@ -192,6 +202,10 @@ impl Repository {
 
     pub(crate) const fn index(&self) -> &Index {
         &self.index
+    }
+
+    pub(crate) const fn leases(&self) -> &Arc<Mutex<Leases>> {
+        &self.leases
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -248,7 +262,27 @@ impl WorkingDirectory {
     }
 }
 
-fn engine_options(config: &RepositoryConfig) -> Options {
+/// Creates `dir`, which is in `store_dir`, so that a loss of power leaves its name. The names down to the store's own are synced at each start: an earlier one
+/// may have been cut short.
+fn create_durably(vfs: &dyn Vfs, dir: &Path, store_dir: &Path) -> Result<()> {
+    let exists = |path: &Path| vfs::exists(vfs, path).map_err(|error| Error::io("look at", path, error));
+    let mut holders: Vec<&Path> = vec![store_dir];
+    holders.extend(store_dir.parent());
+    for path in store_dir.ancestors() {
+        if exists(path)? {
+            break;
+        }
+        holders.extend(path.parent());
+    }
+    vfs.create_dir_all(dir).map_err(|error| Error::io("create", dir, error))?;
+    holders.dedup();
+    for holder in holders.into_iter().filter(|holder| !holder.as_os_str().is_empty()) {
+        vfs.sync_dir(holder).map_err(|error| Error::io("sync", holder, error))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn engine_options(config: &RepositoryConfig) -> Options {
     Options::new()
         .vfs(Arc::clone(&config.vfs))
         .memory_budget(config.memory_budget)

@@ -18,6 +18,8 @@ use crate::wire::Reader;
 
 pub use align::{IndexFinding, IndexProblem};
 pub(crate) use changes::IndexChanges;
+#[cfg(feature = "mutation")]
+pub(crate) use changes::leave_out_ahead_mark;
 pub use entry::IndexEntry;
 
 const INDEX: &str = "index";

@@ -1,5 +1,7 @@
 //! Appending and deleting: what a batch must hold so that records, numbers, counters and HEAD stay of one piece.
 
+use std::collections::BTreeSet;
+
 use granite::{Durability, WriteBatch};
 use parking_lot::MutexGuard;
 use vfs::Vfs;
@@ -124,9 +126,22 @@ impl Journal {
     /// # Errors
     /// [`Error::Kept`] for HEAD, a pinned or a published checkpoint: nothing is deleted then. [`Error::Engine`].
     pub fn delete(&self, ids: impl IntoIterator<Item = CheckpointId>) -> Result<u64> {
+        self.delete_all(ids, |id, reason| Err(Error::Kept { id, reason }))
+    }
+
+    /// Like [`Journal::delete`], but passes over what must be kept.
+    pub(crate) fn delete_unless_kept(&self, ids: impl IntoIterator<Item = CheckpointId>) -> Result<u64> {
+        self.delete_all(ids, |_, _| Ok(()))
+    }
+
+    fn delete_all(
+        &self,
+        ids: impl IntoIterator<Item = CheckpointId>,
+        kept: impl Fn(CheckpointId, &'static str) -> Result<()>,
+    ) -> Result<u64> {
         let mut tail = self.tail.lock();
         let mut next = tail.clone();
-        let pinned: std::collections::BTreeSet<_> = self.pins()?.into_iter().map(|pin| pin.id).collect();
+        let pinned: BTreeSet<_> = self.pins()?.into_iter().map(|pin| pin.id).collect();
         let published = self.published_ids()?;
         let mut batch = WriteBatch::new();
         let mut deleted: u64 = 0;
@@ -138,7 +153,8 @@ impl Journal {
                 () => None,
             };
             if let Some(reason) = reason {
-                return Err(Error::Kept { id, reason });
+                kept(id, reason)?;
+                continue;
             }
             // A record that cannot be read can still be deleted; `repair` finds its number again.
             let sequence = match self.get(id) {

@@ -4,6 +4,7 @@
 
 mod ancestry;
 mod append;
+mod rebuild;
 mod refs;
 mod walk;
 
@@ -248,6 +249,10 @@ impl Journal {
         let last = CheckpointId::bounds_at(time).1;
         let mut walk = self.walk(..=last, Order::NewestFirst)?;
         walk.find(|found| !matches!(found, Ok(checkpoint) if checkpoint.reason == Reason::Import)).transpose()
+    }
+
+    pub(crate) const fn db(&self) -> &Db {
+        &self.db
     }
 
     /// How many checkpoints there are.

@@ -15,10 +15,12 @@ pub const PIN_NAME_LEN_MAX: usize = 128;
 /// Longest name of a place to publish to, in bytes.
 const TARGET_LEN_MAX: usize = 256;
 
-const PIN: &[u8] = b"pin/";
+pub(super) const PIN: &[u8] = b"pin/";
 const LABEL: &[u8] = b"label/";
 const PUBLISH: &[u8] = b"publish/";
 const SESSION: &[u8] = b"session/";
+/// Marks that say something of one checkpoint, and what they are called.
+pub(super) const PREFIXES: [(&[u8], &str); 3] = [(PIN, "pin"), (LABEL, "label"), (PUBLISH, "publish mark")];
 
 /// A name that keeps a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ mod walker;
 mod wave;
 
 use granite::{Durability, WriteBatch};
-use tl_core::{Capture, Entry, ObjectId, RepoPathBuf};
+use tl_core::{Capture, Entry, ObjectId, RepoPath, RepoPathBuf};
 
 use self::findings::Findings;
 use self::walker::Surroundings;
@@ -102,6 +102,15 @@ pub(crate) struct Additions {
     pub(crate) saved: Option<ObjectId>,
 }
 
+/// What an update starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// The tree of HEAD.
+    Head,
+    /// The tree without entries.
+    Nothing,
+}
+
 impl Repository {
     /// Looks at what `dirty` names and makes a checkpoint of what changed. Costs as much as what is looked at, whatever the size of the
     /// working directory.
@@ -131,7 +140,7 @@ impl Repository {
     ) -> Result<Outcome> {
         let mut writer = self.lock_writer()?;
         self.settle_index(&mut writer)?;
-        let updated = self.update_locked(&mut writer, dirty, request, add);
+        let updated = self.update_locked(&mut writer, dirty, request, Base::Head, add);
         if updated.is_err() {
             // Whatever went ahead is found by its mark, which the next update looks at.
             writer.index_unsettled = true;
@@ -139,15 +148,39 @@ impl Repository {
         updated
     }
 
+    /// Captures everything as if nothing were recorded, so that every object of the present state is stored whatever was lost of it. Only then it is
+    /// compared with HEAD: a checkpoint is made if the two differ.
+    pub(crate) fn recapture(&self, ignored: &Ignored<'_>) -> Result<()> {
+        let mut writer = self.lock_writer()?;
+        // What is recorded is asked of the index, since HEAD's tree cannot be read.
+        let ignored =
+            |path: &RepoPath, is_dir: bool| !matches!(self.index().get(path), Ok(Some(_))) && ignored(path, is_dir);
+        let request = UpdateRequest { rehash: true, ..UpdateRequest::new(Reason::Startup).ignoring(&ignored) };
+        self.update_locked(&mut writer, &Dirty::everything(), &request, Base::Nothing, |_| Ok(Additions::default()))?;
+        // The walk did not see what the index has beyond the working directory.
+        let mut changes = IndexChanges::new(self.index());
+        let root = self.head_root();
+        self.index().align(self.store(), &root, &mut changes)?;
+        let mut batch = WriteBatch::new();
+        changes.stage(&root, &mut batch);
+        self.db().write(batch, Durability::Sync)?;
+        Ok(())
+    }
+
     fn update_locked(
         &self,
         writer: &mut WriterState,
         dirty: &Dirty,
         request: &UpdateRequest<'_>,
+        base: Base,
         add: impl FnOnce(&Capture) -> Result<Additions>,
     ) -> Result<Outcome> {
         let head = self.journal().head();
-        let root_before = head.as_ref().map_or(ObjectId::EMPTY_TREE, |head| head.root);
+        let head_root = self.head_root();
+        let recorded = match base {
+            Base::Head => head_root,
+            Base::Nothing => ObjectId::EMPTY_TREE,
+        };
         let working = self.working_directory()?;
         let capture = self.store().capture()?;
         let clock = self.clock();
@@ -163,11 +196,11 @@ impl Repository {
             threads: self.threads(),
             now: &now,
         };
-        let mut findings = walker::walk(&around, &root_before, dirty.scope(), findings)?;
+        let mut findings = walker::walk(&around, &recorded, dirty.scope(), findings)?;
         let mut edits = std::mem::take(&mut findings.edits);
         edits.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let touched = touched(&edits);
-        let root = capture.edit_tree(&root_before, edits)?;
+        let root = capture.edit_tree(&recorded, edits)?;
         let additions = add(&capture)?;
         let mut outcome = Outcome {
             checkpoint: None,
@@ -180,13 +213,15 @@ impl Repository {
             bytes_new: 0,
         };
         let index = &mut findings.index;
-        let unchanged = head.is_some() && root == root_before;
+        let unchanged = head.is_some() && root == head_root;
         if unchanged && !request.always && additions.saved.is_none() {
             if request.durability == Durability::Sync && !writer.head_is_durable {
                 self.db().sync()?;
                 writer.head_is_durable = true;
             }
-            if !index.is_empty() {
+            if base == Base::Nothing {
+                capture.commit(|batch| index.stage(&root, batch), Durability::Sync)?;
+            } else if !index.is_empty() {
                 let mut batch = WriteBatch::new();
                 index.stage(&root, &mut batch);
                 self.db().write(batch, Durability::Buffered)?;

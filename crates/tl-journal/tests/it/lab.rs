@@ -57,11 +57,20 @@ impl Lab {
     }
 
     pub fn reopen(&mut self) {
-        // The database allows one handle at a time.
-        let other = tempfile::tempdir().unwrap();
-        fs::create_dir(other.path().join("work")).unwrap();
-        self.repository = Repository::open(Self::config(other.path(), "store")).unwrap();
-        self.repository = self.with_store("store");
+        let config = self.repository.config().clone();
+        self.close();
+        self.open_again(config);
+    }
+
+    /// Puts another repository in the place of this one: a database allows one handle at a time.
+    pub fn close(&mut self) {
+        let other = self.with_store("nothing");
+        self.repository = other;
+    }
+
+    pub fn open_again(&mut self, config: RepositoryConfig) {
+        self.repository = Repository::open(config).unwrap();
+        fs::remove_dir_all(self.dir.path().join("nothing")).unwrap();
     }
 
     pub fn at(&self, text: impl AsRef<[u8]>) -> PathBuf {

@@ -1,7 +1,10 @@
 //! Tests of tl-journal through its public interface.
 
+mod collect;
+mod crash;
 mod hostile;
 mod journal;
 mod lab;
 mod names;
+mod repair;
 mod update;

@@ -56,7 +56,8 @@ pub use keyspace::Keyspace;
 pub use log::replay::LostLog;
 pub use open::Recovery;
 pub use ops::{
-    CheckpointReport, Finding, IngestReport, LostRange, LostValue, RepairReport, VerifyReport, repair, verify,
+    CheckpointReport, EraseReport, Finding, IngestReport, LostRange, LostValue, RepairReport, VerifyReport, repair,
+    verify,
 };
 pub use options::{
     Background, CompactionPolicy, Durability, KeyLayout, KeyspaceOptions, MIN_MEMORY_BUDGET, Options, RecoveryMode,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use vfs::{File, OpenMode};
@@ -46,13 +47,31 @@ pub(crate) struct RecordBody {
 #[derive(Debug, Default)]
 pub(crate) struct Recycler {
     files: Mutex<Vec<PathBuf>>,
+    /// How many want no file to be written over now.
+    refusals: AtomicUsize,
+}
+
+/// While it is there, no file is taken over.
+#[derive(Debug)]
+pub(crate) struct Refusal<'a>(&'a Recycler);
+
+impl Drop for Refusal<'_> {
+    fn drop(&mut self) {
+        self.0.refusals.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Recycler {
+    /// Takes over no file until the answer is dropped.
+    pub(crate) fn refuse(&self) -> Refusal<'_> {
+        self.refusals.fetch_add(1, Ordering::AcqRel);
+        Refusal(self)
+    }
+
     /// Takes over a file that nobody needs. Gives it back if there are enough.
     pub(crate) fn offer(&self, path: PathBuf) -> Option<PathBuf> {
         let mut files = self.files.lock();
-        if files.len() >= RECYCLED_MAX {
+        if files.len() >= RECYCLED_MAX || self.refusals.load(Ordering::Acquire) > 0 {
             return Some(path);
         }
         files.push(path);

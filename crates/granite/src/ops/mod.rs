@@ -4,6 +4,7 @@
 //! of its own. Nothing here is on the path of an ordinary read or write.
 
 mod checkpoint;
+mod erase;
 mod ingest;
 mod reopen;
 mod repair;
@@ -11,6 +12,7 @@ mod tables;
 mod verify;
 
 pub use checkpoint::CheckpointReport;
+pub use erase::EraseReport;
 pub use ingest::IngestReport;
 pub use repair::{LostRange, LostValue, RepairReport, repair};
 pub use verify::{Finding, VerifyReport, verify};

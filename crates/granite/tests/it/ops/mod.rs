@@ -1,6 +1,7 @@
 //! Operations on whole databases.
 
 mod checkpoint;
+mod erase;
 mod fixture;
 mod ingest;
 mod inspect;

@@ -17,17 +17,21 @@ pub struct PurgeReport {
     pub bytes: u64,
     /// Objects that were not there, or purged before.
     pub absent: Vec<ObjectId>,
+    /// A snapshot or an iterator of the database was open: what it can see is still in files. Purge again once it is closed.
+    pub kept_for_snapshots: bool,
 }
 
 impl Store {
     /// Takes the content of blobs out of the store, durably, and leaves a note in its place: reading one gives [`Error::Purged`] from then on.
-    /// The chunks of a blob are objects of their own, which other blobs may share: name those that are to go too ([`Store::for_each_chunk`]).
-    /// If the same content is put again later, it is stored again.
+    /// Then every file of the database that held the content is rewritten, also for blobs that were purged before. That can take as long as a copy
+    /// of the database, and as much space for a while.
     ///
-    /// Nothing may put the same blobs meanwhile. The database holds the bytes in older files until it rewrites these.
+    /// The chunks of a blob are objects of their own, which other blobs may share: name those that are to go too ([`Store::for_each_chunk`]).
+    /// If the same content is put again later, it is stored again; nothing may put it meanwhile.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for an object that is no readable blob, or an error of the database; then nothing was purged, unless it refuses further writes.
+    /// [`Error::Damaged`] for an object that is no readable blob, before anything is purged; or an error of the database. After that, purging the same
+    /// blobs again finishes the work.
     pub fn purge(&self, blobs: impl IntoIterator<Item = ObjectId>) -> Result<PurgeReport> {
         let shared = &self.shared;
         let mut report = PurgeReport::default();
@@ -49,6 +53,7 @@ impl Store {
         if !batch.is_empty() {
             self.db().write(batch, Durability::Sync)?;
         }
+        report.kept_for_snapshots = self.db().erase_dead()?.kept_for_snapshots;
         Ok(report)
     }
 }

@@ -194,17 +194,26 @@ fn nothing_reachable_is_lost_beside_writers() {
 
 #[test]
 fn purged_content_is_told_from_lost_content_and_can_be_saved_again() {
-    let (_, store) = new_store();
+    let (disk, store) = new_store();
     let large = random_bytes(1, WHOLE_BLOB_LEN_MAX + 300_000);
-    let root = put_files(&store, &[("kept", b"kept"), ("large", &large), ("secret", b"secret")]);
+    let root = put_files(&store, &[("kept", b"kept"), ("large", &large), ("hidden", b"secret")]);
+    let in_files = |content: &[u8]| {
+        let files = vfs::Vfs::read_dir(&disk, std::path::Path::new("/db")).unwrap();
+        files.iter().any(|file| disk.contents(file).unwrap().windows(content.len()).any(|window| window == content))
+    };
     let tree = store.get_tree(&root).unwrap();
-    let [secret, large_id] = ["secret", "large"].map(|file| tree.get(name(file)).unwrap().id);
+    let [secret, large_id] = ["hidden", "large"].map(|file| tree.get(name(file)).unwrap().id);
     let missing = ObjectId::from_bytes([3; 32]);
     let mut chunks = Vec::new();
     store.for_each_chunk(&large_id, |chunk| chunks.push(*chunk)).unwrap();
     assert!(chunks.len() > 3);
+    let mut chunk = Vec::new();
+    std::io::Read::read_to_end(&mut store.blob_reader(&chunks[1]).unwrap(), &mut chunk).unwrap();
+    assert!(in_files(b"secret") && in_files(&chunk));
     let report = store.purge([secret, missing, chunks[1]]).unwrap();
-    assert_eq!((report.purged, &report.absent[..]), (2, &[missing][..]));
+    assert_eq!((report.purged, &report.absent[..], report.kept_for_snapshots), (2, &[missing][..], false));
+    assert!(!in_files(b"secret") && !in_files(&chunk), "purged content is in a file");
+    assert!(in_files(b"kept"));
     assert_eq!(store.purge([secret]).unwrap().absent, [secret]);
 
     assert!(matches!(store.get_blob(&secret, 10), Err(Error::Purged { id, len: 6 }) if id == secret));
@@ -218,6 +227,6 @@ fn purged_content_is_told_from_lost_content_and_can_be_saved_again() {
     marking.sweep().unwrap();
     assert!(matches!(store.get_blob(&secret, 10), Err(Error::Purged { .. })));
 
-    assert_eq!(put_files(&store, &[("kept", b"kept"), ("large", &large), ("secret", b"secret")]), root);
+    assert_eq!(put_files(&store, &[("kept", b"kept"), ("large", &large), ("hidden", b"secret")]), root);
     read_all(&store, &root).unwrap();
 }

@@ -58,6 +58,11 @@ impl<T, R> Waiter<T, R> {
     }
 }
 
+/// How often a leader lets others through without anybody coming before it stops waiting for the writers of the last group.
+const QUIET_YIELDS: u32 = if cfg!(feature = "shuttle") { 2 } else { 100 };
+/// After so many misses in a row, only one group in 2 to the power of that many waits.
+const MISSES_MAX: u32 = 6;
+
 /// How a writer waits for its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -75,6 +80,11 @@ const YIELDS: u32 = if cfg!(feature = "shuttle") { 2 } else { 100 };
 struct Inner<T, R> {
     waiting: std::collections::VecDeque<Arc<Waiter<T, R>>>,
     led: bool,
+    /// Writers of the last group. Its answers wake them, and they may be back with their next items soon.
+    grouped: usize,
+    /// How often in a row a leader waited for them and none came, and for how many groups nobody will wait because of that.
+    misses: u32,
+    rest: u32,
 }
 
 /// A queue of items of which a leader takes as many as are there.
@@ -102,7 +112,15 @@ pub(crate) struct Group<'a, T, R> {
 
 impl<T, R> CommitQueue<T, R> {
     pub(crate) fn new() -> Self {
-        Self { inner: Mutex::new(Inner { waiting: std::collections::VecDeque::new(), led: false }) }
+        Self {
+            inner: Mutex::new(Inner {
+                waiting: std::collections::VecDeque::new(),
+                led: false,
+                grouped: 0,
+                misses: 0,
+                rest: 0,
+            }),
+        }
     }
 
     /// Puts `item` into the queue and returns what became of it. The caller may be made the leader of a group: then `lead` gets its items, as
@@ -117,7 +135,8 @@ impl<T, R> CommitQueue<T, R> {
         lead: impl FnOnce(&mut Group<'_, T, R>, Vec<T>) -> Vec<R>,
     ) -> Option<R> {
         let mut inner = lock(&self.inner);
-        let own = if inner.led {
+        let found_led = inner.led;
+        let own = if found_led {
             let waiter = Arc::new(Waiter::new(item));
             inner.waiting.push_back(Arc::clone(&waiter));
             drop(inner);
@@ -130,6 +149,10 @@ impl<T, R> CommitQueue<T, R> {
             drop(inner);
             item
         };
+        if wait == Wait::Long {
+            // Who found nobody leading may be one of the last group.
+            self.gather(usize::from(!found_led));
+        }
         let mut items = vec![own];
         let mut group = Group { queue: self, waiters: Vec::new(), handed_over: false };
         let mut inner = lock(&self.inner);
@@ -150,6 +173,7 @@ impl<T, R> CommitQueue<T, R> {
                 group.waiters.push(taken);
             }
         }
+        inner.grouped = items.len();
         drop(inner);
         let mut results = lead(&mut group, items).into_iter();
         let own = results.next();
@@ -157,6 +181,32 @@ impl<T, R> CommitQueue<T, R> {
             waiter.call(lock(&waiter.state), Some(State::Done(result)));
         }
         own
+    }
+
+    /// Lets the writers of the last group come back, all but `known` of them, before the next group is closed: they share its wait for the disk
+    /// instead of waiting for it and then for their own.
+    fn gather(&self, known: usize) {
+        let mut inner = lock(&self.inner);
+        if inner.rest > 0 {
+            inner.rest -= 1;
+            return;
+        }
+        let before = inner.waiting.len();
+        let complete = before + inner.grouped.saturating_sub(known);
+        let (mut seen, mut quiet) = (before, 0);
+        while seen < complete && quiet < QUIET_YIELDS {
+            drop(inner);
+            yield_now();
+            inner = lock(&self.inner);
+            quiet = if inner.waiting.len() == seen { quiet + 1 } else { 0 };
+            seen = inner.waiting.len();
+        }
+        if complete > before && seen == before {
+            inner.misses = (inner.misses + 1).min(MISSES_MAX);
+            inner.rest = 1 << inner.misses;
+        } else {
+            inner.misses = 0;
+        }
     }
 
     /// Waits until the item is done (`Err`) or the caller is to lead (`Ok`, with its item).

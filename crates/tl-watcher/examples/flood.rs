@@ -1,4 +1,4 @@
-//! Floods a watched directory with events and says what became of them, then what a large tree costs.
+//! How soon a save is handed out, what becomes of a flood of events, and what a large tree costs.
 //!
 //! `cargo run --release -p tl-watcher --example flood -- [SECONDS] [EVENTS_PER_SECOND] [DIRECTORIES]`
 //!
@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default: u64| arguments.next().map_or(Ok(default), |text| text.parse());
     let (seconds, rate, directories) = (number(10)?, number(100_000)?, number(100_000)?);
+    saves()?;
     flood(Duration::from_secs(seconds), rate)?;
     large_tree(directories)
 }
@@ -28,6 +29,47 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn start(root: &std::path::Path) -> Result<Watcher, Box<dyn Error>> {
     let rules = Arc::new(IgnoreRules::open(root, Vec::new())?);
     Ok(Watcher::start(WatchConfig::new(root, rules))?)
+}
+
+/// A hundred saves, 50 ms apart: how long after the file was closed its path is handed out, and whether each save is handed out for itself.
+fn saves() -> Result<(), Box<dyn Error>> {
+    const SAVES: usize = 100;
+    let scratch = tempfile::tempdir()?;
+    let watcher = start(scratch.path())?;
+    watcher.drain()?;
+    let path = scratch.path().join("saved");
+    let (closed, closes) = std::sync::mpsc::channel();
+    let mut latencies = thread::scope(|scope| {
+        scope.spawn(move || {
+            for number in 0..SAVES {
+                thread::sleep(Duration::from_millis(50));
+                let written = fs::write(&path, number.to_string()).map(|()| Instant::now());
+                // Nobody listens any more once the other side has failed.
+                if closed.send(written).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut latencies = Vec::new();
+        for written in closes {
+            let written = written?;
+            if watcher.wait(Instant::now() + Duration::from_secs(10)).is_empty() {
+                return Err("a save was not handed out for itself".into());
+            }
+            latencies.push(written.elapsed());
+            watcher.checkpointed();
+        }
+        Ok::<_, Box<dyn Error>>(latencies)
+    })?;
+    latencies.sort_unstable();
+    let at = |part: usize| latencies.get(latencies.len() * part / 100).map_or(0.0, |found| found.as_secs_f64() * 1e3);
+    println!(
+        "{} saves 50 ms apart: handed out after {:.1} ms (median), {:.1} ms (99 %)",
+        latencies.len(),
+        at(50),
+        at(99)
+    );
+    Ok(())
 }
 
 fn flood(length: Duration, rate: u64) -> Result<(), Box<dyn Error>> {

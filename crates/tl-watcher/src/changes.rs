@@ -277,9 +277,10 @@ impl Marks<'_> {
         self.state.scanned.is_empty()
     }
 
-    /// What is scanned because there were too few watches.
+    /// What is scanned for a reason that may pass: too few watches, or a refusal.
     pub(crate) fn starved(&self) -> Vec<Box<[u8]>> {
-        let starved = self.state.scanned.iter().filter(|(_, reason)| **reason == ScanReason::WatchLimit);
+        let passes = |reason: &ScanReason| matches!(reason, ScanReason::WatchLimit | ScanReason::Refused(_));
+        let starved = self.state.scanned.iter().filter(|(_, reason)| passes(reason));
         starved.map(|(path, _)| path.clone()).collect()
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Native {
     scanning: Option<Scanning>,
     /// A walk over everything is under way; what it does not meet is gone.
     census: bool,
+    /// During the walk there were too few watches.
+    starved: bool,
     /// Directories that left their place, until it is known where to.
     moves: Vec<Departure>,
     buffer: Box<[MaybeUninit<u8>]>,
@@ -105,6 +107,7 @@ impl Native {
             incoming: Vec::new(),
             scanning: None,
             census: false,
+            starved: false,
             moves: Vec::new(),
             buffer: vec![MaybeUninit::uninit(); BUFFER_LEN].into(),
             watches_max: config.watches_max,

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use rustix::fs::FileType;
 
-use crate::batch::{Batch, Skipped, SpecialKind};
+use crate::batch::{Batch, RootEvent, Skipped, SpecialKind};
 use crate::beneath::Lookup;
 use crate::changes::Changes;
 #[cfg(not(target_os = "linux"))]
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::native::{NativeEngine, Unavailable};
 use crate::path::RelPath;
 use crate::portable::PortableEngine;
+use crate::root::Root;
 use crate::settle::Activity;
 use crate::stats::{Mode, ScanReason, Stats};
 
@@ -40,7 +42,8 @@ enum Engine {
     #[cfg(target_os = "linux")]
     Native(NativeEngine),
     Portable(PortableEngine),
-    Scan,
+    /// No events: the root is looked at whenever something is handed out.
+    Scan(Mutex<Root>),
 }
 
 impl Watcher {
@@ -68,7 +71,7 @@ impl Watcher {
             Backend::Auto => automatic(&config, &changes, again)?,
             Backend::Native => native(&config, &changes, again)?,
             Backend::Portable(fidelity) => Engine::Portable(PortableEngine::start(&config, &changes, again, fidelity)?),
-            Backend::Scan => scan(&changes, ScanReason::Asked),
+            Backend::Scan => scan(&config, &changes, again, ScanReason::Asked)?,
         };
         Ok(Self { engine, changes, root })
     }
@@ -77,6 +80,10 @@ impl Watcher {
     pub fn wait(&self, deadline: Instant) -> Batch {
         loop {
             let batch = self.changes.wait(deadline);
+            if self.is_gone_unseen() {
+                // What was taken for changes was the end of the root.
+                continue;
+            }
             let came_with_something = !batch.is_empty();
             let batch = self.without_special_files(batch);
             if !batch.is_empty() || !came_with_something || Instant::now() >= deadline {
@@ -97,8 +104,9 @@ impl Watcher {
             #[cfg(target_os = "linux")]
             Engine::Native(engine) => engine.drain()?,
             Engine::Portable(engine) => engine.drain()?,
-            Engine::Scan => {
-                if self.changes.filter.rules().refresh_excludes() {
+            Engine::Scan(_) => {
+                self.is_gone_unseen();
+                if self.changes.ended().is_none() && self.changes.filter.rules().refresh_excludes() {
                     self.changes.marks().rules_changed(b"");
                 }
             }
@@ -134,7 +142,7 @@ impl Watcher {
                 (Mode::Native, stats.watches, stats.kernel_bytes, stats.table_bytes)
             }
             Engine::Portable(engine) => (Mode::Portable, engine.watches(), 0, 0),
-            Engine::Scan => (Mode::Scan, 0, 0, 0),
+            Engine::Scan(_) => (Mode::Scan, 0, 0, 0),
         };
         let counters = self.changes.counters();
         Stats {
@@ -148,6 +156,15 @@ impl Watcher {
             dirty: self.changes.dirty_len(),
             denied: counters.denied,
         }
+    }
+
+    /// Looks what became of the root where no event tells. True if its end was found just now.
+    fn is_gone_unseen(&self) -> bool {
+        let Engine::Scan(root) = &self.engine else { return false };
+        let Some(event) = root.lock().look() else { return false };
+        let last = event == RootEvent::Removed;
+        self.changes.marks().root(event, last);
+        last
     }
 
     /// Takes FIFOs, sockets and devices out of the paths and lists them apart.
@@ -181,25 +198,38 @@ fn special_kind(kind: FileType) -> Option<SpecialKind> {
     }
 }
 
-fn scan(changes: &Changes, reason: ScanReason) -> Engine {
+fn scan(config: &WatchConfig, changes: &Changes, root: OwnedFd, reason: ScanReason) -> Result<Engine> {
+    let looked_at =
+        |error: rustix::io::Errno| Error::Io { action: "look at", path: config.root.clone(), source: error.into() };
+    let root = Root::new(root, config.root.clone()).map_err(looked_at)?;
     changes.marks().scan(b"", reason);
-    Engine::Scan
+    Ok(Engine::Scan(Mutex::new(root)))
 }
 
 #[cfg(target_os = "linux")]
 fn automatic(config: &WatchConfig, changes: &Arc<Changes>, root: OwnedFd) -> Result<Engine> {
-    Ok(match NativeEngine::start(config, changes, root, false) {
-        Ok(engine) => Engine::Native(engine),
-        Err(Unavailable(reason)) => scan(changes, reason),
-    })
+    let again = root.try_clone().map_err(|source| Error::Io {
+        action: "open the directory",
+        path: config.root.clone(),
+        source,
+    })?;
+    match NativeEngine::start(config, changes, root, false) {
+        Ok(engine) => Ok(Engine::Native(engine)),
+        Err(Unavailable(reason)) => scan(config, changes, again, reason),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn automatic(config: &WatchConfig, changes: &Arc<Changes>, root: OwnedFd) -> Result<Engine> {
-    Ok(match PortableEngine::start(config, changes, root, Fidelity::Full) {
-        Ok(engine) => Engine::Portable(engine),
-        Err(error) => scan(changes, ScanReason::Refused(error.to_string())),
-    })
+    let again = root.try_clone().map_err(|source| Error::Io {
+        action: "open the directory",
+        path: config.root.clone(),
+        source,
+    })?;
+    match PortableEngine::start(config, changes, root, Fidelity::Full) {
+        Ok(engine) => Ok(Engine::Portable(engine)),
+        Err(error) => scan(config, changes, again, ScanReason::Refused(error.to_string())),
+    }
 }
 
 #[cfg(target_os = "linux")]

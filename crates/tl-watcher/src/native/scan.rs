@@ -67,12 +67,17 @@ impl Native {
             for wd in self.table.end_census() {
                 self.unwatch(wd);
             }
+            // Where everything was scanned because too much of it was starved, that is over.
+            if !self.starved {
+                self.no_longer_scanned(b"");
+            }
         }
     }
 
     fn begin(&mut self, task: Task) {
         if task.path.is_empty() && task.verify {
             self.census = true;
+            self.starved = false;
             self.table.begin_census();
         }
         let directory = match beneath::open_directory(self.root.directory().as_fd(), &task.path) {
@@ -117,13 +122,13 @@ impl Native {
         }
         let Some((parent, name)) = place(&self.table, path) else { return Watched::Not };
         if self.table.len() >= self.watches_max && self.table.child(parent, name).is_none() {
-            self.changes.marks().scan(path, ScanReason::WatchLimit);
+            self.starve(path);
             return Watched::Not;
         }
         let wd = match watch(&self.queue, directory, directory_mask()) {
             Ok(wd) => wd,
             Err(Errno::NOSPC) => {
-                self.changes.marks().scan(path, ScanReason::WatchLimit);
+                self.starve(path);
                 return Watched::Not;
             }
             Err(Errno::NOENT) => return Watched::Not,
@@ -141,7 +146,10 @@ impl Native {
                 self.changes.marks().scan(path, ScanReason::Alias);
                 return Watched::Not;
             }
-            Some(node) if self.table.stands_at(node, parent, name) => return Watched::Known(node),
+            Some(node) if self.table.stands_at(node, parent, name) => {
+                self.no_longer_scanned(path);
+                return Watched::Known(node);
+            }
             Some(node) if self.is_alias(node, directory) => {
                 self.changes.marks().scan(path, ScanReason::Alias);
                 return Watched::Not;
@@ -153,12 +161,22 @@ impl Native {
             }
             None => Watched::New(self.table.insert(parent, name, wd)),
         };
+        self.changes.marks().watched_from_now(path);
+        self.no_longer_scanned(path);
+        watched
+    }
+
+    fn no_longer_scanned(&self, path: &[u8]) {
         let mut marks = self.changes.marks();
-        marks.watched_from_now(path);
         if !marks.no_scans() {
             marks.end_scan(path);
         }
-        watched
+    }
+
+    /// There was no watch for `path`.
+    fn starve(&mut self, path: &[u8]) {
+        self.starved = true;
+        self.changes.marks().scan(path, ScanReason::WatchLimit);
     }
 
     /// True if the directory that `node` stands for is still found at its path and is the same as `directory`: then it has two paths.

@@ -43,6 +43,16 @@ fn another_directory_in_the_roots_place_is_told() {
     });
 }
 
+#[test]
+fn without_events_the_end_of_the_root_is_found_all_the_same() {
+    use std::time::{Duration, Instant};
+    let change = |config: &mut tl_watcher::WatchConfig| config.scan_interval = Duration::from_millis(1);
+    let tree = Tree::with(tl_watcher::Backend::Scan, |_| {}, change);
+    fs::remove_dir_all(tree.root()).unwrap();
+    let batch = tree.watcher.wait(Instant::now() + Duration::from_secs(60));
+    assert_eq!((batch.root, batch.rescan), (Some(RootEvent::Removed), None));
+}
+
 /// Without a drain: the events alone tell.
 #[cfg(target_os = "linux")]
 #[test]

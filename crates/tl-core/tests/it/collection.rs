@@ -1,10 +1,9 @@
 //! What a collection drops, and what it must not: also beside captures that go on.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
 
-use granite::{Durability, ErrorKind};
+use granite::{Durability, ErrorKind, Keyspace, KeyspaceOptions};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tl_core::{Entry, Error, ObjectId, ObjectKind, Store, TreeBuilder, WHOLE_BLOB_LEN_MAX};
@@ -120,75 +119,71 @@ fn unfinished_captures_keep_what_they_found_and_what_they_wrote() {
     read_all(&store, &root).unwrap();
 }
 
-/// One state: a few files of a pool, so that what was dropped comes back all the time.
-fn put_state(store: &Store, rng: &mut StdRng) -> ObjectId {
+/// Makes one state: a few files of a pool, so that what was dropped comes back all the time. It takes the place of an older one under `slot`.
+fn make_state(store: &Store, refs: &Keyspace, slot: [u8; 2], rng: &mut StdRng) {
     let capture = store.capture().unwrap();
     let mut builder = TreeBuilder::new();
     for file in 0..8 {
-        let content = random_bytes(rng.random_range(0..60), 500);
+        let content = random_bytes(rng.random_range(0..300), 500);
         builder.add(name(&format!("f{file}")), Entry::file(capture.put_blob(&content).unwrap(), MODE));
     }
     let root = capture.put_tree(&builder.build().unwrap()).unwrap();
-    capture.commit(|_| {}, Durability::Buffered).unwrap();
-    root
+    capture.commit(|batch| batch.put(refs, &slot, root.as_bytes()), Durability::Buffered).unwrap();
 }
 
-/// If it fails, a collection beside a live writer drops something that a state refers to. The pool is small, so nearly every put finds something
-/// stored that the collector is about to drop.
+fn roots(refs: &Keyspace) -> Vec<ObjectId> {
+    let entries = refs.scan::<&[u8], _>(..).unwrap();
+    entries.map(|entry| ObjectId::from_bytes(entry.unwrap().1.try_into().unwrap())).collect()
+}
+
+/// If it fails, a collection beside live writers drops something that a state refers to. Most of the pool is stored and unwanted at any time, so
+/// many puts find something that the collector is about to drop.
 #[test]
 fn nothing_reachable_is_lost_beside_writers() {
-    const STATES_KEPT: usize = 3;
+    const SLOTS: u8 = 6;
+    const COLLECTIONS: u64 = 100;
     let (_, store) = new_store();
-    let states: Mutex<VecDeque<ObjectId>> = Mutex::default();
+    let refs = store.db().keyspace("refs", KeyspaceOptions::new()).unwrap();
+    let (states, grown) = (Mutex::new(0u64), Condvar::new());
     let finished = AtomicBool::new(false);
-    let mut collections = 0;
     std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..2u64)
-            .map(|seed| {
-                let (store, states) = (&store, &states);
-                scope.spawn(move || {
-                    let mut rng = StdRng::seed_from_u64(seed);
-                    for _ in 0..400 {
-                        let root = put_state(store, &mut rng);
-                        let mut states = states.lock().unwrap();
-                        states.push_back(root);
-                        if states.len() > STATES_KEPT {
-                            states.pop_front();
-                        }
-                    }
-                })
-            })
-            .collect();
-        let collector = scope.spawn(|| {
-            let mut dropped = 0;
-            while !finished.load(Ordering::Acquire) {
-                let marking = store.begin_marking().unwrap();
-                let kept: Vec<ObjectId> = states.lock().unwrap().iter().copied().collect();
-                for root in &kept {
-                    marking.mark_tree(&ObjectId::EMPTY_TREE, root).unwrap();
+        for writer in 0..2u8 {
+            let (store, refs, states, grown, finished) = (&store, &refs, &states, &grown, &finished);
+            scope.spawn(move || {
+                let mut rng = StdRng::seed_from_u64(writer.into());
+                for slot in (0..SLOTS).cycle().take_while(|_| !finished.load(Ordering::Acquire)) {
+                    make_state(store, refs, [writer, slot], &mut rng);
+                    *states.lock().unwrap() += 1;
+                    grown.notify_one();
                 }
-                dropped += marking.sweep().unwrap().dropped;
-                collections += 1;
-                // Writers have moved on; what they keep now is what counts.
-                let kept: Vec<ObjectId> = states.lock().unwrap().iter().copied().collect();
-                for root in &kept {
-                    let checked = read_all(&store, root);
-                    let still_kept = states.lock().unwrap().contains(root);
-                    assert!(checked.is_ok() || !still_kept, "{checked:?}");
-                }
-            }
-            dropped
-        });
-        for writer in writers {
-            writer.join().unwrap();
+            });
         }
-        finished.store(true, Ordering::Release);
-        assert!(collector.join().unwrap() > 100, "the collector never had anything to drop");
+        // The writers stop also when this thread fails.
+        let _finish = SetOnDrop(&finished);
+        let mut dropped = 0;
+        for collection in 0..COLLECTIONS {
+            // Enough states for something to be unwanted, and the writers are at work.
+            drop(grown.wait_while(states.lock().unwrap(), |states| *states < collection * 30).unwrap());
+            let marking = store.begin_marking().unwrap();
+            for root in roots(&refs) {
+                marking.mark_tree(&ObjectId::EMPTY_TREE, &root).unwrap();
+            }
+            dropped += marking.sweep().unwrap().dropped;
+            // What was committed while it was swept is what can have been hurt.
+            for root in roots(&refs) {
+                let read = read_all(&store, &root);
+                assert!(read.is_ok(), "after collection {collection}: {read:?}");
+            }
+        }
+        assert!(dropped > COLLECTIONS * 10, "the collector had next to nothing to drop: {dropped}");
     });
-    assert!(collections > 2);
-    store.trim();
-    for root in states.lock().unwrap().iter() {
-        read_all(&store, root).unwrap();
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

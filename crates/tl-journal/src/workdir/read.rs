@@ -60,13 +60,14 @@ fn read_once(dir: &Dir, name: &EntryName, capture: &Capture, now: &dyn Fn() -> D
         Err(errno) => return Ok(FileRead::of_errno(errno)),
     };
     let mut file = File::from(fd);
-    let start = now();
     let stat_now = |file: &File| rustix::fs::fstat(file).map(|stat| Stat::new(&stat));
     let before = match stat_now(&file) {
         Ok(stat) if stat.kind == StatKind::File => stat,
         Ok(_) => return Ok(FileRead::Unstable),
         Err(errno) => return Ok(FileRead::of_errno(errno)),
     };
+    // Whatever was written until here is read; whatever is written later has a time that is not before this one.
+    let start = now();
     let blob = match capture.put_blob_from(&mut file, before.size) {
         Ok(blob) => blob,
         Err(tl_core::Error::Source(source)) => {
@@ -103,5 +104,52 @@ pub(crate) fn read_link(dir: &Dir, name: &EntryName, capture: &Capture, now: Dur
             Ok(FileRead::Content { blob, stat, racy: after.is_racy_at(now) })
         }
         Err(errno) => Ok(FileRead::of_errno(errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::io::Write;
+
+    use granite::{Db, Options};
+    use tl_core::{Store, StoreOptions};
+
+    use super::*;
+
+    /// Reads a file to which `write` does something each time between the first look at it and the first byte.
+    fn read_while(write: impl Fn(&std::path::Path, usize)) -> FileRead {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "before").unwrap();
+        let db = Db::open(dir.path().join("db"), &Options::new()).unwrap();
+        let capture = Store::open(&db, &StoreOptions::default()).unwrap().capture().unwrap();
+        let attempts = Cell::new(0);
+        let now = || {
+            write(&path, attempts.replace(attempts.get() + 1));
+            Duration::MAX
+        };
+        let root = Dir::open_root(dir.path()).unwrap();
+        read_file(&root, EntryName::new(b"f").unwrap(), &capture, &now).unwrap()
+    }
+
+    fn append(path: &std::path::Path) {
+        File::options().append(true).open(path).unwrap().write_all(b"!").unwrap();
+    }
+
+    /// If it fails, a state is recorded that never was.
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_read_again_or_put_off() {
+        assert!(matches!(read_while(|path, _| append(path)), FileRead::Unstable));
+        let once = read_while(|path, attempt| {
+            if attempt == 0 {
+                append(path);
+            }
+        });
+        assert!(matches!(once, FileRead::Content { blob, racy: false, .. } if blob.len == 7), "{once:?}");
+        // The descriptor still has the former file: another one of that name is another event.
+        let replaced = read_while(|path, _| fs::rename(path, path.with_file_name("g")).unwrap_or(()));
+        assert!(matches!(replaced, FileRead::Unstable | FileRead::Gone), "{replaced:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of tl-journal through its public interface.
 
 mod collect;
+mod costs;
 mod crash;
 mod hostile;
 mod journal;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use tl_core::{EntryKind, Mode, ObjectId};
-use tl_journal::{Dirty, Error, GapCause, Reason, UpdateRequest};
+use tl_journal::{CollectRequest, Dirty, Error, GapCause, Reason, Repository, UpdateRequest};
 
 use crate::lab::{Lab, dirty, path, request};
 
@@ -218,4 +218,95 @@ fn a_start_reads_nothing_that_did_not_change() {
     assert_eq!((outcome.files_read, outcome.checkpoint), (0, None));
     let rehash = UpdateRequest { rehash: true, ..request() };
     assert_eq!(lab.repository.reconcile(&rehash).unwrap().files_read, 50);
+}
+
+/// Runs `act` as somebody whom permissions stop, if this is the superuser.
+fn as_nobody<T>(act: impl FnOnce() -> T) -> T {
+    use rustix::process::{Uid, geteuid};
+    use rustix::thread::set_thread_res_uid;
+    if !geteuid().is_root() {
+        return act();
+    }
+    let (root, nobody) = (Uid::ROOT, Uid::from_raw(65_534));
+    set_thread_res_uid(root, nobody, root).unwrap();
+    let done = act();
+    set_thread_res_uid(root, root, root).unwrap();
+    done
+}
+
+/// The named failure of others: what could not be read was recorded as deleted.
+#[test]
+fn what_cannot_be_read_keeps_its_former_entry_and_is_named() {
+    let lab = Lab::new();
+    fs::set_permissions(lab.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    lab.write("f", "1");
+    lab.write("d/x", "1");
+    lab.reconcile();
+    lab.write("f", "22");
+    lab.write("new", "1");
+    lab.write("d/x", "22");
+    for (name, mode) in [("f", 0), ("new", 0), ("d", 0)] {
+        lab.chmod(name, mode);
+    }
+    let outcome = as_nobody(|| lab.reconcile());
+    let gaps: Vec<_> = outcome.gaps.iter().map(|gap| (gap.path.to_string(), gap.cause)).collect();
+    let denied = |name: &str| (name.to_owned(), GapCause::PermissionDenied);
+    assert_eq!(gaps, [denied("d"), denied("f"), denied("new")]);
+    assert!(!outcome.is_complete());
+    let checkpoint = outcome.checkpoint.expect("the mode of the directory changed");
+    assert_eq!((checkpoint.completeness.missing, checkpoint.completeness.listed), (3, outcome.gaps));
+    assert_eq!(lab.paths(), ["d", "d/x", "f"]);
+    assert_eq!((lab.content("f").unwrap(), lab.content("d/x").unwrap()), (b"1".to_vec(), b"1".to_vec()));
+    assert_eq!(lab.repository.verify_index().unwrap(), []);
+
+    // The next checkpoint lacks them just as much, although nobody looked at them.
+    lab.write("other", "1");
+    let next = as_nobody(|| lab.update(["other"])).checkpoint.unwrap();
+    assert_eq!(next.completeness.missing, 3);
+    for (name, mode) in [("f", 0o644), ("new", 0o644), ("d", 0o755)] {
+        lab.chmod(name, mode);
+    }
+    assert!(as_nobody(|| lab.update(["f", "new"])).gaps.iter().all(|gap| gap.path == path("d")));
+    assert!(as_nobody(|| lab.reconcile()).is_complete());
+    assert_eq!((lab.content("f").unwrap(), lab.content("d/x").unwrap()), (b"22".to_vec(), b"22".to_vec()));
+}
+
+#[test]
+fn a_reader_beside_other_readers_sees_what_was_committed() {
+    let mut lab = Lab::new();
+    lab.write("f", "1");
+    let head = lab.reconcile().checkpoint;
+    let config = lab.repository.config().clone();
+    assert!(Repository::open_read_only(config.clone()).is_err(), "a writer has it");
+    lab.close();
+    let readers = [(); 2].map(|()| Repository::open_read_only(config.clone()).unwrap());
+    for reader in &readers {
+        assert_eq!(reader.journal().head(), head);
+        assert_eq!(reader.verify_index().unwrap(), []);
+        assert!(reader.reconcile(&request()).is_err() && reader.collect(&CollectRequest::default()).is_err());
+    }
+}
+
+#[test]
+fn leftovers_of_an_earlier_run_are_removed_at_the_start() {
+    let mut lab = Lab::new();
+    let leftover = lab.dir.path().join("store/tmp/half");
+    fs::write(&leftover, "half").unwrap();
+    lab.reopen();
+    assert_eq!(lab.repository.start_report().leftovers_removed, 1);
+    assert!(!leftover.exists());
+}
+
+/// A disk that is full can only be cleaned up with some room to work in.
+#[test]
+fn the_reserve_is_held_released_and_held_again() {
+    let lab = Lab::new();
+    let reserve = lab.dir.path().join("store/reserve");
+    let len = || fs::metadata(&reserve).unwrap().len();
+    assert_eq!(len(), lab.repository.config().reserve_bytes);
+    assert!(lab.repository.release_reserve().unwrap());
+    assert_eq!(len(), 0);
+    assert!(!lab.repository.release_reserve().unwrap());
+    lab.repository.collect(&CollectRequest::default()).unwrap();
+    assert_eq!(len(), lab.repository.config().reserve_bytes);
 }

@@ -108,7 +108,7 @@ impl Destroyer {
     fn try_step(&mut self) -> std::io::Result<()> {
         let fresh = vec![b'x'; self.below(200)];
         match self.below(22) {
-            0..3 => open(&self.name(), |options| options.write(true).create(true).truncate(true))?.write_all(&fresh),
+            0..3 => put(&self.name(), &fresh),
             3..5 => open(&self.name(), |options| options.append(true))?.write_all(&fresh),
             5 => open(&self.name(), |options| options.write(true))?.set_len(self.random.random_range(0..50)),
             6 => {
@@ -133,7 +133,7 @@ impl Destroyer {
                     (0..self.below(6) + 1).map(|_| format!("d{}", self.random.random_range(0..4))).collect();
                 let path = self.directory().join(deep);
                 fs::create_dir_all(&path)?;
-                fs::write(path.join("leaf"), fresh)
+                put(&path.join("leaf"), &fresh)
             }
             15 => symlink(["n1", "d0", ".", "nowhere"][self.below(4)], self.name()),
             16 => {
@@ -157,7 +157,7 @@ impl Destroyer {
             20 => {
                 let stored = self.outside.join(format!("m{}", self.random.random_range(0..3)));
                 if stored.is_dir() {
-                    fs::write(stored.join("changed-outside"), fresh)?;
+                    put(&stored.join("changed-outside"), &fresh)?;
                     fs::create_dir_all(stored.join("new-outside/deep"))?;
                 }
                 fs::rename(stored, self.name())
@@ -175,11 +175,11 @@ impl Destroyer {
         let path = self.not_the_root()?;
         if fs::symlink_metadata(&path)?.is_dir() {
             fs::remove_dir_all(&path)?;
-            fs::write(&path, content)
+            put(&path, content)
         } else {
             fs::remove_file(&path)?;
             fs::create_dir(&path)?;
-            fs::write(path.join("inside"), content)
+            put(&path.join("inside"), content)
         }
     }
 }
@@ -188,6 +188,11 @@ impl Destroyer {
 fn open(path: &Path, how: impl FnOnce(&mut OpenOptions) -> &mut OpenOptions) -> std::io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     how(OpenOptions::new().custom_flags(flags.bits().cast_signed())).open(path)
+}
+
+/// A save.
+fn put(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    open(path, |options| options.write(true).create(true).truncate(true))?.write_all(content)
 }
 
 fn run(backend: Backend, seed: u64) {

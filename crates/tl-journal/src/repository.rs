@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tl_core::{ObjectId, Store, StoreOptions};
 use vfs::Vfs;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, IndexChanges, IndexFinding, IndexState};
 use crate::journal::Journal;
 use crate::lease::Leases;
@@ -132,7 +132,15 @@ impl Repository {
             leases: Arc::default(),
             start: StartReport::default(),
         };
-        let index_entries_replaced = repository.settle_index(&mut *repository.lock_writer()?)?;
+        let settled = repository.settle_index(&mut *repository.lock_writer()?);
+        let index_entries_replaced = match settled {
+            // Without HEAD's trees no update can be made, and each says so; what is intact can still be read.
+            Err(error) if error.kind() == ErrorKind::Repair => {
+                tracing::error!(%error, "the index cannot be compared with the newest checkpoint");
+                0
+            }
+            settled => settled?,
+        };
         repository.start = StartReport { leftovers_removed, index_entries_replaced };
         repository.hold_reserve()?;
         Ok(repository)
@@ -237,11 +245,18 @@ impl Repository {
         let mut replaced = 0;
         if state != IndexState::Settled(head) && (state, head) != (IndexState::Absent, ObjectId::EMPTY_TREE) {
             let mut changes = IndexChanges::new(&self.index);
-            replaced = match state {
-                IndexState::Settled(before) if self.store.contains(&before)? => {
-                    self.index.advance(&self.store, &before, &head, &mut changes)?
+            let advanced = match state {
+                IndexState::Settled(before) => self.index.advance(&self.store, &before, &head, &mut changes).map(Some),
+                IndexState::Absent | IndexState::Ahead => Ok(None),
+            };
+            replaced = match advanced {
+                Ok(Some(replaced)) => replaced,
+                Ok(None) => self.index.align(&self.store, &head, &mut changes)?,
+                // The tree that it was of is gone: only the whole index can be compared.
+                Err(error) if error.kind() == ErrorKind::Repair => {
+                    self.index.align(&self.store, &head, &mut changes)?
                 }
-                _ => self.index.align(&self.store, &head, &mut changes)?,
+                Err(error) => return Err(error),
             };
             let mut batch = granite::WriteBatch::new();
             changes.stage(&head, &mut batch);

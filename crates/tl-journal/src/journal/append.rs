@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Append<'a> {
     journal: &'a Journal,
-    tail: MutexGuard<'a, Tail>,
+    _writing: MutexGuard<'a, ()>,
     next: Tail,
 }
 
@@ -94,7 +94,7 @@ impl Append<'_> {
 
     /// Takes note that the batch was committed.
     pub fn committed(mut self) {
-        *self.tail = std::mem::take(&mut self.next);
+        *self.journal.tail.write() = std::mem::take(&mut self.next);
     }
 }
 
@@ -102,9 +102,9 @@ impl Journal {
     /// The right to append, of which there is one at a time.
     #[must_use]
     pub fn begin_append(&self) -> Append<'_> {
-        let tail = self.tail.lock();
-        let next = tail.clone();
-        Append { journal: self, tail, next }
+        let writing = self.writing.lock();
+        let next = self.tail.read().clone();
+        Append { journal: self, _writing: writing, next }
     }
 
     /// Appends one checkpoint in a batch of its own.
@@ -139,15 +139,15 @@ impl Journal {
         ids: impl IntoIterator<Item = CheckpointId>,
         kept: impl Fn(CheckpointId, &'static str) -> Result<()>,
     ) -> Result<u64> {
-        let mut tail = self.tail.lock();
-        let mut next = tail.clone();
+        let _writing = self.writing.lock();
+        let mut next = self.tail.read().clone();
         let pinned: BTreeSet<_> = self.pins()?.into_iter().map(|pin| pin.id).collect();
         let published = self.published_ids()?;
         let mut batch = WriteBatch::new();
         let mut deleted: u64 = 0;
         for id in ids {
             let reason = match () {
-                () if tail.head.as_ref().is_some_and(|head| head.id == id) => Some("it is the newest"),
+                () if next.head.as_ref().is_some_and(|head| head.id == id) => Some("it is the newest"),
                 () if pinned.contains(&id) => Some("it is pinned"),
                 () if published.contains(&id) => Some("it is published"),
                 () => None,
@@ -174,7 +174,7 @@ impl Journal {
             next.count = next.count.saturating_sub(deleted);
             batch.put(&self.refs, COUNTERS_KEY, &next.encode_counters());
             self.db.write(batch, Durability::Sync)?;
-            *tail = next;
+            *self.tail.write() = next;
         }
         Ok(deleted)
     }

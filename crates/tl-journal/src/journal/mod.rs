@@ -12,7 +12,7 @@ use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
 use granite::{Db, Keyspace, KeyspaceOptions};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::checkpoint::{Checkpoint, CheckpointId, Reason};
 use crate::error::{Error, Result};
@@ -91,7 +91,10 @@ pub struct Journal {
     db: Db,
     journal: Keyspace,
     refs: Keyspace,
-    tail: Mutex<Tail>,
+    /// Held by whoever appends, deletes or marks: one at a time.
+    writing: Mutex<()>,
+    /// Changed once a write is committed; never held during one.
+    tail: RwLock<Tail>,
 }
 
 impl Journal {
@@ -101,7 +104,7 @@ impl Journal {
     /// [`Error::Damaged`] if the counters or HEAD cannot be read, [`Error::Engine`].
     pub fn open(db: &Db) -> Result<Self> {
         let journal = Self::without_tail(db)?;
-        *journal.tail.lock() = journal.read_tail()?;
+        *journal.tail.write() = journal.read_tail()?;
         Ok(journal)
     }
 
@@ -111,8 +114,8 @@ impl Journal {
     /// As for [`Journal::open`].
     pub fn open_read_only(db: &Db) -> Result<Self> {
         let (journal, refs) = (db.existing_keyspace(JOURNAL)?, db.existing_keyspace(REFS)?);
-        let journal = Self { db: db.clone(), journal, refs, tail: Mutex::default() };
-        *journal.tail.lock() = journal.read_tail()?;
+        let journal = Self { db: db.clone(), journal, refs, writing: Mutex::default(), tail: RwLock::default() };
+        *journal.tail.write() = journal.read_tail()?;
         Ok(journal)
     }
 
@@ -120,7 +123,7 @@ impl Journal {
     pub(crate) fn without_tail(db: &Db) -> Result<Self> {
         let journal = db.keyspace(JOURNAL, keyspace_options())?;
         let refs = db.keyspace(REFS, keyspace_options())?;
-        Ok(Self { db: db.clone(), journal, refs, tail: Mutex::default() })
+        Ok(Self { db: db.clone(), journal, refs, writing: Mutex::default(), tail: RwLock::default() })
     }
 
     fn read_tail(&self) -> Result<Tail> {
@@ -184,7 +187,7 @@ impl Journal {
     /// The newest checkpoint of the working directory.
     #[must_use]
     pub fn head(&self) -> Option<Checkpoint> {
-        self.tail.lock().head.clone()
+        self.tail.read().head.clone()
     }
 
     /// The newest checkpoint of any kind, imported ones included.
@@ -258,13 +261,13 @@ impl Journal {
     /// How many checkpoints there are.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.tail.lock().count
+        self.tail.read().count
     }
 
     /// The number of the newest checkpoint that was ever appended, 0 before the first.
     #[must_use]
     pub fn last_sequence(&self) -> u64 {
-        self.tail.lock().last_sequence
+        self.tail.read().last_sequence
     }
 }
 

@@ -76,7 +76,7 @@ impl Journal {
             return Err(Error::Invalid { what: "name of a pin", reason: "`@` begins a name for a state".into() });
         }
         // Nothing is deleted while this is held.
-        let _tail = self.tail.lock();
+        let _writing = self.writing.lock();
         self.require(id)?;
         let micros = crate::checkpoint::micros(now);
         let mut value = id.to_bytes().to_vec();
@@ -92,7 +92,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Engine`].
     pub fn unpin(&self, name: &str) -> Result<bool> {
-        let _tail = self.tail.lock();
+        let _writing = self.writing.lock();
         let key = key(PIN, name.as_bytes());
         if !self.refs.contains_key(&key)? {
             return Ok(false);
@@ -134,7 +134,7 @@ impl Journal {
         if !label.is_empty() {
             check_name("label", label, NAME_LEN_MAX)?;
         }
-        let _tail = self.tail.lock();
+        let _writing = self.writing.lock();
         self.require(id)?;
         let mut batch = WriteBatch::new();
         batch.put(&self.refs, &key(LABEL, &id.to_bytes()), label.as_bytes());
@@ -164,7 +164,7 @@ impl Journal {
     /// [`Error::NoCheckpoint`], [`Error::Invalid`], [`Error::Engine`].
     pub fn mark_published(&self, id: CheckpointId, target: &str, published_as: &[u8]) -> Result<()> {
         check_name("place to publish to", target, TARGET_LEN_MAX)?;
-        let _tail = self.tail.lock();
+        let _writing = self.writing.lock();
         self.require(id)?;
         let rest = [&id.to_bytes()[..], b"/", target.as_bytes()].concat();
         let mut batch = WriteBatch::new();

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tl_core::{RepoPath, RepoPathBuf};
 
-/// Paths that may have changed. More than did costs time only; one that did and is missing is found by the next reconciliation.
+/// Paths that may have changed. More than did costs time only; one that did and is missing is found by the next reconciliation. Of a file with several names (hard
+/// links), each name has to be there: nobody knows the others from one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dirty {
     paths: BTreeSet<RepoPathBuf>,

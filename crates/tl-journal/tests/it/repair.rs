@@ -166,3 +166,35 @@ fn a_damaged_database_is_repaired_first() {
     assert!(lab.repository.store().verify(&tl_core::VerifyOptions::default()).unwrap().is_intact());
     assert_eq!(lab.paths().len(), 210);
 }
+
+/// An index of another tree than HEAD's, as a restored database or an older program may leave it.
+#[test]
+fn an_index_of_another_tree_is_brought_into_line_at_the_start() {
+    let mut lab = Lab::new();
+    for number in 0..20 {
+        lab.write(&format!("d/f{number}"), "1");
+    }
+    lab.reconcile();
+    let old = lab.head().root;
+    lab.write("d/f3", "22");
+    fs::remove_file(lab.at("d/f4")).unwrap();
+    lab.update(["d/f3", "d/f4"]);
+    let config = config(&lab);
+    let settled = |root: &ObjectId| [&[0], &root.as_bytes()[..]].concat();
+    // The state says the old tree; one entry even lies, which only a comparison of everything sees.
+    harm(&mut lab, |db| overwrite(db, "refs", b"index", &settled(&old)));
+    lab.open_again(config.clone());
+    assert_eq!(lab.repository.start_report().index_entries_replaced, 2);
+    assert_eq!(lab.repository.verify_index().unwrap(), []);
+    assert_eq!(lab.reconcile().checkpoint, None);
+
+    harm(&mut lab, |db| {
+        overwrite(db, "index", b"d\0f5", b"garbage");
+        overwrite(db, "index", b"d\0stray", b"garbage");
+        overwrite(db, "refs", b"index", &settled(&ObjectId::from_bytes([7; 32])));
+    });
+    lab.open_again(config);
+    assert_eq!(lab.repository.start_report().index_entries_replaced, 2);
+    assert_eq!(lab.repository.verify_index().unwrap(), []);
+    assert_eq!(lab.reconcile().checkpoint, None);
+}

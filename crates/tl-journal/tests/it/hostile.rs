@@ -1,5 +1,5 @@
 //! Random operations on a working directory: an update that is told exactly which paths were touched must come to the same root as a capture of everything into an
-//! empty store.
+//! empty store. A failure names its seed: `TL_SEED=1 cargo test -p tl-journal --test it hostile` runs that one again, `TL_LONG=1` runs many.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,0 +1,46 @@
+//! The commands, one file each: its arguments, what it asks of the store, and how the answer is shown.
+
+pub mod completions;
+pub mod config;
+pub mod flush;
+pub mod gc;
+pub mod label;
+pub mod pin;
+pub mod pins;
+pub mod purge;
+pub mod repair;
+pub mod status;
+pub mod stores;
+pub mod unpin;
+pub mod verify;
+pub mod watch;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+use crate::context::Context;
+use crate::external;
+
+/// Runs a command; what comes back is the exit code, which only `run` and programs called `tl-NAME` choose themselves.
+pub fn run(context: &mut Context, command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Status(arguments) => status::run(context, &arguments),
+        Command::Flush(arguments) => flush::run(context, arguments),
+        Command::Watch(arguments) => watch::run(context, &arguments),
+        Command::Pin(arguments) => pin::run(context, &arguments),
+        Command::Unpin(arguments) => unpin::run(context, &arguments),
+        Command::Pins(arguments) => pins::run(context, &arguments),
+        Command::Label(arguments) => label::run(context, &arguments),
+        Command::Gc(arguments) => gc::run(context, &arguments),
+        Command::Verify(arguments) => verify::run(context, &arguments),
+        Command::Repair(arguments) => repair::run(context, &arguments),
+        Command::Purge(arguments) => purge::run(context, &arguments),
+        Command::Config(arguments) => config::run(context, arguments),
+        Command::Stores(arguments) => stores::run(context, &arguments),
+        Command::Completions(arguments) => completions::run(context, &arguments),
+        Command::External(words) => return external::run(context, &words),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}

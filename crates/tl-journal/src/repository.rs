@@ -89,6 +89,31 @@ pub struct StartReport {
 }
 
 /// The store of one working directory. Usable from any thread; updates take turns, readers wait for nobody.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let work = dir.path().join("work");
+/// # std::fs::create_dir(&work)?;
+/// use tl_core::RepoPath;
+/// use tl_journal::{Dirty, Reason, Repository, RepositoryConfig, UpdateRequest};
+///
+/// std::fs::write(work.join("notes"), "first")?;
+/// let repository = Repository::open(RepositoryConfig::new(dir.path().join("store"), Some(work.clone())))?;
+/// let first = repository.reconcile(&UpdateRequest::new(Reason::Startup))?.checkpoint.ok_or("nothing recorded")?;
+///
+/// std::fs::write(work.join("notes"), "second")?;
+/// let mut dirty = Dirty::new();
+/// dirty.add_path(RepoPath::new(b"notes")?.to_owned());
+/// let second = repository.update(&dirty, &UpdateRequest::new(Reason::FsBatch))?.checkpoint.ok_or("nothing changed")?;
+/// assert_eq!(second.parents, [first.id]);
+///
+/// let before = repository.store().diff(&second.root, &first.root)?.next().ok_or("no difference")??;
+/// let entry = before.after.ok_or("it was there")?;
+/// assert_eq!(repository.store().get_blob(&entry.id, 100)?, b"first");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Repository {
     config: RepositoryConfig,

@@ -58,6 +58,9 @@ impl Repository {
         let (kept, evictions) = self.thinned(&request.policy)?;
         let mut plan = plan_of(&kept, evictions);
         if request.dry_run {
+            if let Some(budget) = request.policy.budget_bytes {
+                plan.add_over_budget(self.plan_budget(&kept, &plan.evictions, budget)?);
+            }
             report.would_drop(self.count_unwanted(&plan)?);
         } else {
             if reserve::release(vfs, &self.config().store_dir)? {
@@ -68,11 +71,9 @@ impl Repository {
                 && self.live_bytes()? > budget
             {
                 // What the rules of age let go is out of the way now, so what is left is really needed.
-                let over = self.plan_budget(&kept, budget)?;
+                let over = self.plan_budget(&kept, &[], budget)?;
                 report.add(&self.let_go(&over)?);
-                plan.evictions.extend(over.evictions);
-                plan.kept = over.kept;
-                plan.over_budget_bytes = over.over_budget_bytes;
+                plan.add_over_budget(over);
                 if self.disk_bytes()? > budget {
                     self.db().compact()?;
                 }
@@ -85,7 +86,7 @@ impl Repository {
         Ok(report)
     }
 
-    /// What a collection with this policy would keep and let go by age and number. The budget is looked at once that is done.
+    /// What a collection with this policy would keep and let go by age and number. What a budget asks for beyond that is told by a dry run.
     ///
     /// # Errors
     /// As for [`Journal::walk`](crate::Journal::walk).
@@ -104,13 +105,14 @@ impl Repository {
         Ok(thin(policy, self.clock().now(), surveys))
     }
 
-    /// What of the checkpoints that age and number keep has to go so that the rest fits into `budget` bytes.
-    fn plan_budget(&self, kept: &[Kept], budget: u64) -> Result<RetentionPlan> {
+    /// What of the checkpoints that age and number keep has to go so that the rest fits into `budget` bytes, once those of `going` are gone.
+    fn plan_budget(&self, kept: &[Kept], going: &[Eviction], budget: u64) -> Result<RetentionPlan> {
+        let going: BTreeSet<CheckpointId> = going.iter().map(|eviction| eviction.id).collect();
         let reasons: BTreeMap<CheckpointId, KeepReason> = kept.iter().copied().collect();
         let holders = self.holders()?;
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut younger: Option<Checkpoint> = None;
-        let mut logical: u64 = 0;
+        let (mut logical, mut logical_going): (u64, u64) = (0, 0);
         for checkpoint in self.journal().walk(.., Order::NewestFirst)? {
             let checkpoint = checkpoint?;
             let before = younger.as_ref().map_or(ObjectId::EMPTY_TREE, |younger| younger.root);
@@ -119,6 +121,10 @@ impl Repository {
                 bytes = bytes.saturating_add(self.bytes_new_in(&checkpoint.root, &saved)?);
             }
             logical = logical.saturating_add(bytes);
+            if going.contains(&checkpoint.id) {
+                logical_going = logical_going.saturating_add(bytes);
+                continue;
+            }
             // One that came since then is the newest.
             let by_age = || reasons.get(&checkpoint.id).copied().unwrap_or(KeepReason::Newest);
             let reason = holders.of(checkpoint.id).unwrap_or_else(by_age);
@@ -127,12 +133,16 @@ impl Repository {
         }
         // Contents are compressed, and shared more than neighbours tell: what is stored is divided as the contents are.
         let live = self.live_bytes()?;
+        let stored = |bytes: u64| {
+            let share = u128::from(bytes) * u128::from(live) / u128::from(logical.max(1));
+            u64::try_from(share).unwrap_or(u64::MAX)
+        };
         for candidate in &mut candidates {
-            let share = u128::from(candidate.bytes) * u128::from(live) / u128::from(logical.max(1));
-            candidate.bytes = u64::try_from(share).unwrap_or(u64::MAX);
+            candidate.bytes = stored(candidate.bytes);
         }
         let mut evictions = Vec::new();
-        let over_budget_bytes = within_budget(&mut candidates, live, budget, &mut evictions);
+        let used = live.saturating_sub(stored(logical_going));
+        let over_budget_bytes = within_budget(&mut candidates, used, budget, &mut evictions);
         let left: Vec<_> = candidates.iter().map(|candidate| (candidate.id, candidate.reason)).collect();
         Ok(RetentionPlan { over_budget_bytes, ..plan_of(&left, evictions) })
     }

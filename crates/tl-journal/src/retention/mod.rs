@@ -112,8 +112,17 @@ pub struct Eviction {
 pub struct RetentionPlan {
     /// How many stay, by reason.
     pub kept: BTreeMap<KeepReason, u64>,
-    /// Those that go, newest first.
+    /// Those that go: by age and number, newest first, then those over the budget, oldest first.
     pub evictions: Vec<Eviction>,
     /// Bytes by which the store will be over its budget even so, as far as can be told: pins and the like hold them.
     pub over_budget_bytes: u64,
+}
+
+impl RetentionPlan {
+    /// Adds what goes because of the budget, of what this plan keeps.
+    pub(crate) fn add_over_budget(&mut self, over: Self) {
+        self.evictions.extend(over.evictions);
+        self.kept = over.kept;
+        self.over_budget_bytes = over.over_budget_bytes;
+    }
 }

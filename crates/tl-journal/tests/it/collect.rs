@@ -8,7 +8,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tl_core::{EntryKind, ObjectId};
-use tl_journal::{CheckpointId, CollectRequest, Error, EvictReason, KeepReason, Order, Repository, RetentionPolicy};
+use tl_journal::{
+    CheckpointId, CollectRequest, Error, EvictReason, Eviction, KeepReason, Order, Repository, RetentionPolicy,
+};
 
 use crate::lab::{Lab, dirty, request};
 
@@ -135,8 +137,13 @@ fn over_its_budget_a_store_loses_the_oldest_and_says_so() {
     }
     lab.repository.journal().pin("kept", all[0], Duration::ZERO).unwrap();
     let policy = RetentionPolicy { budget_bytes: Some(1 << 20), ..RetentionPolicy::default() };
+    let would = lab.repository.collect(&CollectRequest { policy: policy.clone(), dry_run: true }).unwrap();
+    assert_eq!(ids(&lab.repository), all, "a dry run does nothing");
     let report = lab.repository.collect(&CollectRequest { policy: policy.clone(), dry_run: false }).unwrap();
     let evicted = &report.plan.evictions;
+    // What each frees is an estimate, which moves a little with what is in memory.
+    let ids_of = |evictions: &[Eviction]| evictions.iter().map(|one| one.id).collect::<Vec<_>>();
+    assert_eq!(ids_of(&would.plan.evictions), ids_of(evicted));
     // 2 MB have to become 1.
     assert!((15..30).contains(&evicted.len()), "{}", evicted.len());
     assert!(evicted.iter().all(|one| matches!(one.reason, EvictReason::OverBudget { bytes, .. } if bytes > 40_000)));

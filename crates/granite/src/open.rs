@@ -69,6 +69,13 @@ impl FileName {
             _ => Self::Other,
         }
     }
+
+    pub(crate) const fn number(self) -> Option<u64> {
+        match self {
+            Self::Segment(number) | Self::Table(number) => Some(number),
+            Self::Other => None,
+        }
+    }
 }
 
 fn list(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<FileName>> {
@@ -143,7 +150,11 @@ pub(crate) fn open_locked(
     let vfs = &options.vfs;
     let manifest = match (mode, exists) {
         (OpenMode::ReadOnly, _) => ManifestFile::frozen(vfs, dir, read_manifest(&**vfs, dir)?)?,
-        (OpenMode::ReadWrite, true) => ManifestFile::open(vfs, dir)?,
+        (OpenMode::ReadWrite, true) => {
+            let manifest = ManifestFile::open(vfs, dir)?;
+            crate::ops::forget_repair(&**vfs, dir)?;
+            manifest
+        }
         (OpenMode::ReadWrite, false) => ManifestFile::create(vfs, dir, ManifestState::default())?,
     };
     let preparation = if mode == OpenMode::ReadOnly { Preparation::AsIs } else { Preparation::SyncAndDrop };

@@ -85,8 +85,8 @@ impl SegmentWalk {
             return Ok(Some(Step::Gap { offset: start, len: self.at - start, followed: true }));
         }
         let intact = self.window.body_is_intact(start, &header)?;
-        // The length of a record whose body is damaged is right: the header has a checksum of its own.
-        self.at = start.saturating_add(header.record_len());
+        // The length of a record whose body is damaged is right: the header has a checksum of its own. The file may end before it does.
+        self.at = start.saturating_add(header.record_len()).min(self.file_len);
         Ok(Some(Step::Record { offset: start, header, intact }))
     }
 }

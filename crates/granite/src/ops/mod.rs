@@ -14,5 +14,6 @@ mod verify;
 pub use checkpoint::CheckpointReport;
 pub use erase::EraseReport;
 pub use ingest::IngestReport;
+pub(crate) use repair::mark::remove as forget_repair;
 pub use repair::{LostRange, LostValue, RepairReport, repair};
 pub use verify::{Finding, VerifyReport, verify};

@@ -1,8 +1,10 @@
 //! Makes a damaged database whole again, from what is intact, and tells what was lost.
 //!
 //! The new state is complete and durable before the manifest that names it takes the place of the old one; until then no file is changed or
-//! removed. `rebuild` finds out what a lost manifest said, `salvage` rewrites damaged tables, this file brings it together.
+//! removed. `rebuild` finds out what a lost manifest said, `mark` tells a second rebuild what the first one wrote, `salvage` rewrites damaged tables,
+//! this file brings it together.
 
+pub(crate) mod mark;
 mod rebuild;
 mod salvage;
 
@@ -116,7 +118,7 @@ pub fn repair(dir: impl AsRef<Path>, options: &Options) -> Result<RepairReport> 
     let span = tracing::info_span!("repair", path = %dir.display());
     let _entered = span.enter();
     let vfs = &options.vfs;
-    let files = list(&**vfs, dir)?;
+    let mut files = list(&**vfs, dir)?;
     let ours =
         |name: FileName, path: &Path| name != FileName::Other || path.file_name().is_some_and(|name| name == MANIFEST);
     if !files.iter().any(|(name, path)| ours(*name, path)) {
@@ -124,8 +126,23 @@ pub fn repair(dir: impl AsRef<Path>, options: &Options) -> Result<RepairReport> 
     }
     let lock = take_lock(&**vfs, dir, LockKind::Exclusive)?;
     let (Rebuilt { state, unknown }, rebuilt) = match read_manifest(&**vfs, dir) {
-        Ok(read) => (Rebuilt { state: read.state, unknown: Vec::new() }, false),
-        Err(Error::Corrupt { .. } | Error::NotADatabase { .. }) => (rebuild::state(vfs, dir, &files)?, true),
+        Ok(read) => {
+            mark::remove(&**vfs, dir)?;
+            (Rebuilt { state: read.state, unknown: Vec::new() }, false)
+        }
+        Err(Error::Corrupt { .. } | Error::NotADatabase { .. }) => {
+            let unfinished = mark::read(&**vfs, dir)?;
+            files.retain(|(name, path)| {
+                let is_new = name.number().zip(unfinished).is_some_and(|(number, first)| number >= first);
+                if is_new {
+                    remove_obsolete(&**vfs, path);
+                }
+                !is_new
+            });
+            let rebuilt = rebuild::state(vfs, dir, &files)?;
+            mark::write(&**vfs, dir, unfinished.unwrap_or(rebuilt.state.next_file))?;
+            (rebuilt, true)
+        }
         Err(error) => return Err(error),
     };
     // The engine's own parts write the new files; it never sees the directory as a database.
@@ -410,6 +427,9 @@ impl Repair<'_> {
             self.vfs.sync_dir(self.dir).map_err(|error| Error::io("sync", self.dir, error))?;
         }
         ManifestFile::create(self.vfs, self.dir, self.next.clone())?;
+        if self.report.manifest_rebuilt {
+            self.replaced.push(self.dir.join(mark::REPAIR));
+        }
         for path in self.replaced.iter().collect::<BTreeSet<_>>() {
             // A name that comes back after a loss of power is removed by the next open.
             remove_obsolete(&**self.vfs, path);

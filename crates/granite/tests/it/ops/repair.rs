@@ -258,3 +258,23 @@ fn a_crash_during_a_repair_leaves_a_database_that_can_be_repaired() {
         vfs_sim::for_each_crash_point(&Sweep::with_seeds(1), build, program, verdict);
     }
 }
+
+/// If it fails, looking past the end of a log whose last record is cut off by the end of the file ends in a panic.
+#[test]
+fn a_record_that_the_end_of_the_file_cuts_off_is_no_more_than_a_torn_tail() {
+    let (disk, model) = filled();
+    let wanted = key(219);
+    let place = |path: PathBuf| {
+        let at = disk.contents(&path).unwrap().windows(wanted.len()).rposition(|bytes| bytes == wanted)?;
+        Some((path, at as u64))
+    };
+    let (last, at) = files(&disk, "seg").into_iter().rev().find_map(place).unwrap();
+    disk.open(&last, vfs::OpenMode::ReadWrite).unwrap().set_len(at + 4).unwrap();
+    disk.remove_file(&Path::new(DB).join("MANIFEST")).unwrap();
+    granite::repair(DB, &on(&disk)).unwrap();
+    let name = names(&disk).remove(0);
+    let db = Db::open(DB, &on(&disk)).unwrap();
+    let found = all(&db.existing_keyspace(&name).unwrap()).unwrap();
+    let kept = model.into_iter().filter(|(of, _)| (key(210)..key(219)).contains(of)).collect::<Model>();
+    assert!(kept.iter().all(|(key, value)| found.get(key) == Some(value)), "what stands before the cut is lost");
+}

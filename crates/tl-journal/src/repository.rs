@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, IndexChanges, IndexFinding, IndexState};
 use crate::journal::Journal;
 use crate::lease::Leases;
-use crate::update::Gaps;
+use crate::update::{Gaps, Links};
 use crate::workdir::Dir;
 
 /// The database in a store's directory.
@@ -73,6 +73,8 @@ pub(crate) struct WorkingDirectory {
 pub(crate) struct WriterState {
     /// What HEAD's tree lacks.
     pub(crate) gaps: Gaps,
+    /// Files with several names.
+    pub(crate) links: Links,
     /// The newest checkpoint is known to survive a loss of power.
     pub(crate) head_is_durable: bool,
     /// The index may be ahead of HEAD.
@@ -145,7 +147,8 @@ impl Repository {
         let store = Store::open(&db, &StoreOptions { tree_cache_bytes: config.tree_cache_bytes })?;
         let journal = Journal::open(&db)?;
         let index = Index::open(&db)?;
-        let writer = WriterState { gaps: Gaps::new(), head_is_durable: true, index_unsettled: true };
+        let writer =
+            WriterState { gaps: Gaps::new(), links: Links::default(), head_is_durable: true, index_unsettled: true };
         let mut repository = Self {
             config,
             db,

@@ -38,7 +38,7 @@ impl Index {
             let change = recorded.next().transpose()?;
             Ok(change.and_then(|change| change.after.map(|entry| (change.path, entry))))
         };
-        let mut known = self.scan_raw()?;
+        let mut known = self.scan()?;
         let mut next_known = || known.next().transpose();
         let (mut left, mut right) = (next_recorded()?, next_known()?);
         loop {

@@ -77,7 +77,7 @@ impl Index {
     }
 
     /// All entries in the order of their paths, without those whose keys are no paths. One that cannot be read is `None`.
-    fn scan_raw(&self) -> Result<impl Iterator<Item = Result<(RepoPathBuf, Option<IndexEntry>)>>> {
+    pub(crate) fn scan(&self) -> Result<impl Iterator<Item = Result<(RepoPathBuf, Option<IndexEntry>)>>> {
         Ok(self.entries.scan::<&[u8], _>(..)?.filter_map(|found| match found {
             Ok((key, value)) => path_of(&key).map(|path| Ok((path, IndexEntry::decode(&value)))),
             Err(error) => Some(Err(error.into())),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tl_core::{RepoPath, RepoPathBuf};
 
 /// Paths that may have changed. More than did costs time only; one that did and is missing is found by the next reconciliation. Of a file with several names (hard
-/// links), each name has to be there: nobody knows the others from one.
+/// links) one is enough, as long as there are no more than thousands of such names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dirty {
     paths: BTreeSet<RepoPathBuf>,

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use rustix::io::Errno;
 use tl_core::{Entry, ObjectId, RepoPath, RepoPathBuf, Store};
 
+use super::links::Links;
 use crate::checkpoint::{ChangeStats, Gap, GapCause};
 use crate::error::{Error, Result};
 use crate::index::{IndexChanges, IndexEntry};
@@ -29,12 +30,13 @@ pub(super) struct Findings<'a> {
     /// Those that are known, brought up to date where the walk came by.
     pub(super) gaps: Gaps,
     pub(super) requeue: Vec<RepoPathBuf>,
+    pub(super) links: &'a mut Links,
     pub(super) files_read: u64,
     pub(super) bytes_read: u64,
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(store: &'a Store, index: IndexChanges<'a>, gaps: Gaps) -> Self {
+    pub(super) fn new(store: &'a Store, index: IndexChanges<'a>, gaps: Gaps, links: &'a mut Links) -> Self {
         Self {
             store,
             edits: Vec::new(),
@@ -42,6 +44,7 @@ impl<'a> Findings<'a> {
             stats: ChangeStats::default(),
             gaps,
             requeue: Vec::new(),
+            links,
             files_read: 0,
             bytes_read: 0,
         }

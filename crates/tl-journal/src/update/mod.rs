@@ -2,6 +2,7 @@
 
 mod dirty;
 mod findings;
+mod links;
 mod walker;
 mod wave;
 
@@ -17,6 +18,7 @@ use crate::repository::{Repository, WriterState};
 
 pub use self::dirty::Dirty;
 pub(crate) use self::findings::Gaps;
+pub(crate) use self::links::Links;
 pub use self::walker::Ignored;
 
 /// How an update is made, and what its checkpoint will say of itself.
@@ -185,7 +187,10 @@ impl Repository {
         let capture = self.store().capture()?;
         let clock = self.clock();
         let now = || clock.now();
-        let findings = Findings::new(self.store(), IndexChanges::new(self.index()), writer.gaps.clone());
+        // An update that failed may have left what it came by.
+        drop(writer.links.take_others());
+        let (gaps, links) = (writer.gaps.clone(), &mut writer.links);
+        let findings = Findings::new(self.store(), IndexChanges::new(self.index()), gaps, links);
         let around = Surroundings {
             root: &working.dir,
             root_path: &working.path,
@@ -197,8 +202,16 @@ impl Repository {
             now: &now,
         };
         let mut findings = walker::walk(&around, &recorded, dirty.scope(), findings)?;
+        let others = self.other_names(&mut findings)?;
+        if !others.is_empty() {
+            findings = walker::walk(&around, &recorded, others.scope(), findings)?;
+            // What these came by is known already.
+            drop(findings.links.take_others());
+        }
         let mut edits = std::mem::take(&mut findings.edits);
-        edits.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        edits.sort_by(|a, b| a.0.cmp(&b.0));
+        // The second walk came by the directories above once more.
+        edits.dedup_by(|a, b| a.0 == b.0);
         let touched = touched(&edits);
         let root = capture.edit_tree(&recorded, edits)?;
         let additions = add(&capture)?;
@@ -258,6 +271,27 @@ impl Repository {
         outcome.objects_new = committed.objects_new;
         outcome.bytes_new = committed.bytes_new;
         Ok(outcome)
+    }
+}
+
+impl Repository {
+    /// The names that the walk did not come by, of the files that it came by and that have several.
+    fn other_names(&self, findings: &mut Findings<'_>) -> Result<Dirty> {
+        let unknown = findings.links.take_unknown();
+        if !unknown.is_empty() {
+            for found in self.index().scan()? {
+                let (path, entry) = found?;
+                let file = entry.map(|entry| (entry.inode, entry.device));
+                if let Some(file) = file.filter(|file| unknown.contains(file)) {
+                    findings.links.note(&path, file);
+                }
+            }
+        }
+        let mut others = Dirty::new();
+        for path in findings.links.take_others() {
+            others.add_path(path);
+        }
+        Ok(others)
     }
 }
 

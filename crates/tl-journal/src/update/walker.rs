@@ -165,7 +165,14 @@ impl Walker<'_, '_> {
         };
         let stat = match dir.stat_of(name) {
             Ok(stat) => stat,
-            Err(Errno::NOENT | Errno::NOTDIR) => return self.findings.set(&path, recorded, None),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                if !self.findings.links.is_empty()
+                    && let Some(known) = self.around.index.get(&path)?
+                {
+                    self.findings.links.leave(&path, (known.inode, known.device));
+                }
+                return self.findings.set(&path, recorded, None);
+            }
             Err(errno) => {
                 self.findings.add_failure(&path, errno);
                 return Ok(());
@@ -247,6 +254,9 @@ impl Walker<'_, '_> {
     }
 
     fn visit_file(&mut self, path: RepoPathBuf, dir: Arc<Dir>, recorded: Option<Entry>, stat: Stat) -> Result<()> {
+        if stat.links > 1 {
+            self.findings.links.meet(&path, (stat.inode, stat.device), stat.links);
+        }
         let known = self.around.index.get(&path)?;
         if let (Some(recorded), Some(known)) = (recorded, known)
             && !self.around.rehash

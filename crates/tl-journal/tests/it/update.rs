@@ -320,3 +320,40 @@ fn the_reserve_is_held_released_and_held_again() {
     lab.repository.collect(&CollectRequest::default()).unwrap();
     assert_eq!(len(), lab.repository.config().reserve_bytes);
 }
+
+/// A watcher is told of the name that was written through, and of no other.
+#[test]
+fn a_save_through_one_name_of_a_file_is_seen_at_the_others() {
+    let mut lab = Lab::new();
+    lab.write("a/f", "1");
+    lab.write("b/old", "1");
+    fs::hard_link(lab.at("b/old"), lab.at("b/older")).unwrap();
+    lab.reconcile();
+    // Known from the walk over everything.
+    fs::write(lab.at("b/old"), "22").unwrap();
+    assert_eq!(lab.update(["b/old"]).stats.files_changed, 2);
+    assert_eq!(lab.content("b/older").unwrap(), b"22");
+    fs::write(lab.at("b/old"), "last words").unwrap();
+    fs::remove_file(lab.at("b/old")).unwrap();
+    lab.update(["b/old"]);
+    assert_eq!(lab.content("b/older").unwrap(), b"last words");
+    // A name that comes later: the other one is searched for.
+    fs::hard_link(lab.at("a/f"), lab.at("b/g")).unwrap();
+    assert_eq!(lab.update(["b/g"]).stats.files_added, 1);
+    for (through, content) in [("b/g", "333"), ("a/f", "4444")] {
+        fs::write(lab.at(through), content).unwrap();
+        assert_eq!(lab.update([through]).stats.files_changed, 2, "{through}");
+        assert_eq!((lab.content("a/f"), lab.content("b/g")), (Some(content.into()), Some(content.into())));
+    }
+    // After a start, once everything was looked at.
+    lab.reopen();
+    lab.reconcile();
+    fs::write(lab.at("a/f"), "55555").unwrap();
+    assert_eq!(lab.update(["a/f"]).stats.files_changed, 2);
+    fs::remove_file(lab.at("a/f")).unwrap();
+    assert_eq!(lab.update(["a/f"]).stats.files_removed, 1);
+    fs::write(lab.at("b/g"), "alone").unwrap();
+    assert_eq!(lab.update(["b/g"]).stats.files_changed, 1);
+    assert_eq!(lab.repository.verify_index().unwrap(), []);
+    assert_eq!(lab.reconcile().checkpoint, None);
+}

@@ -137,21 +137,35 @@ impl FromStr for ObjectId {
 }
 
 /// Computes an id from content that comes in pieces.
+///
+/// ```
+/// use tl_core::{IdHasher, ObjectId, ObjectKind};
+///
+/// let mut hasher = IdHasher::new(ObjectKind::Blob);
+/// hasher.update(b"hel");
+/// hasher.update(b"lo");
+/// assert_eq!(hasher.finish(), ObjectId::of(ObjectKind::Blob, b"hello"));
+/// ```
 #[derive(Debug)]
-pub(crate) struct IdHasher(blake3::Hasher);
+pub struct IdHasher(blake3::Hasher);
 
 impl IdHasher {
-    pub(crate) fn new(kind: ObjectKind) -> Self {
+    /// A hasher that has seen nothing yet.
+    #[must_use]
+    pub fn new(kind: ObjectKind) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(kind.prefix());
         Self(hasher)
     }
 
-    pub(crate) fn update(&mut self, content: &[u8]) {
+    /// Takes the next piece of the content.
+    pub fn update(&mut self, content: &[u8]) {
         self.0.update(content);
     }
 
-    pub(crate) fn finish(&self) -> ObjectId {
+    /// The id of an object of all pieces so far.
+    #[must_use]
+    pub fn finish(&self) -> ObjectId {
         ObjectId(*self.0.finalize().as_bytes())
     }
 }

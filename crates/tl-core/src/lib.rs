@@ -64,7 +64,7 @@ pub use collect::{Marking, SweepReport};
 pub use diff::{Change, Diff};
 pub use error::{Damage, Error, Result};
 pub use granite::ErrorKind;
-pub use id::{ObjectId, ObjectKind, ParseIdError};
+pub use id::{IdHasher, ObjectId, ObjectKind, ParseIdError};
 pub use objects::{ObjectSource, Objects};
 pub use path::{EntryName, MAX_NAME_LEN, MAX_PATH_LEN, NameError, PathError, RepoPath, RepoPathBuf};
 pub use purge::PurgeReport;

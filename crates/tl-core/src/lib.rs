@@ -67,7 +67,7 @@ pub use granite::ErrorKind;
 pub use id::{IdHasher, ObjectId, ObjectKind, ParseIdError};
 pub use objects::{ObjectSource, Objects};
 pub use path::{EntryName, MAX_NAME_LEN, MAX_PATH_LEN, NameError, PathError, RepoPath, RepoPathBuf};
-pub use purge::PurgeReport;
+pub use purge::{EVIDENCE_LEN_MAX, PurgeReport};
 pub use store::{Store, StoreOptions};
 pub use stored::{MAX_BLOB_LEN, MAX_TREE_LEN, WHOLE_BLOB_LEN_MAX};
 pub use tree::{Blob, Entry, EntryKind, Mode, Tree, TreeBuilder, TreeEntry, TreeError};

@@ -8,6 +8,9 @@ use crate::objects::parse_blob;
 use crate::store::Store;
 use crate::stored::encode_purged;
 
+/// Most bytes that are kept of an object to search files for.
+pub const EVIDENCE_LEN_MAX: usize = 256;
+
 /// What a purge did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PurgeReport {
@@ -17,6 +20,9 @@ pub struct PurgeReport {
     pub bytes: u64,
     /// Objects that were not there, or purged before.
     pub absent: Vec<ObjectId>,
+    /// For each object whose content was taken out, bytes that stood in the database: the last of its stored form, at most [`EVIDENCE_LEN_MAX`]. Whoever
+    /// finds them in a file has found the content.
+    pub evidence: Vec<Vec<u8>>,
     /// A snapshot or an iterator of the database was open: what it can see is still in files. Purge again once it is closed.
     pub kept_for_snapshots: bool,
 }
@@ -49,6 +55,8 @@ impl Store {
             batch.put(&shared.purged, id.as_bytes(), &encode_purged(stored.kind, stored.content_len()));
             report.purged += 1;
             report.bytes += value.len() as u64;
+            let tail = value.len().saturating_sub(EVIDENCE_LEN_MAX);
+            report.evidence.push(value.get(tail..).unwrap_or_default().to_vec());
         }
         if !batch.is_empty() {
             self.db().write(batch, Durability::Sync)?;

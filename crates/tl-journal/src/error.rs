@@ -87,6 +87,34 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Whoever watches a restore told it to stop. What was begun is finished or taken back as after a crash.
+    #[error("the restore was interrupted; it will be finished or taken back before anything else")]
+    Interrupted,
+    /// A restore was cut short, and nothing else may happen to the working directory before it is finished or taken back.
+    #[error("a restore was cut short: it has to be finished or taken back first")]
+    RestoreCutShort,
+    /// A restore failed, and the state before it was brought back.
+    #[error("the restore failed and was taken back: {source}")]
+    RolledBack {
+        /// Why it failed.
+        source: Box<Error>,
+    },
+    /// What is to be written does not fit. Nothing was touched.
+    #[error("{} has {free} bytes free, and the restore needs {needed}", path.display())]
+    NoRoom {
+        /// The directory that was to be written to.
+        path: PathBuf,
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// There is no restore to undo or redo.
+    #[error("there is nothing to {what}")]
+    NothingToUndo {
+        /// What was asked for: undo or redo.
+        what: &'static str,
+    },
     /// Something of which there is one at a time is under way.
     #[error("{what} is under way already")]
     Busy {
@@ -112,7 +140,11 @@ impl Error {
                 tl_core::ErrorKind::Repair => ErrorKind::Repair,
                 _ => ErrorKind::Stop,
             },
-            Self::Busy { .. } | Self::Io { .. } => ErrorKind::Retry,
+            Self::Busy { .. } | Self::Io { .. } | Self::Interrupted | Self::RestoreCutShort | Self::NoRoom { .. } => {
+                ErrorKind::Retry
+            }
+            Self::RolledBack { source } => source.kind(),
+            Self::NothingToUndo { .. } => ErrorKind::FixInput,
             Self::NoCheckpoint { .. } | Self::Kept { .. } | Self::Invalid { .. } | Self::Newer { .. } => {
                 ErrorKind::FixInput
             }

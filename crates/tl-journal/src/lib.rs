@@ -17,9 +17,11 @@ mod index;
 mod journal;
 mod lease;
 pub mod names;
+mod purge;
 mod repair;
 mod repository;
 mod reserve;
+mod restore;
 mod retention;
 mod update;
 mod wire;
@@ -34,8 +36,14 @@ pub use error::{Error, ErrorKind, Result};
 pub use index::{IndexFinding, IndexProblem};
 pub use journal::{Ancestors, Append, Ids, Journal, Order, PIN_NAME_LEN_MAX, Pin, Publication, Walk};
 pub use lease::Lease;
+pub use purge::{PurgeReport, PurgedContent, SharedContent};
 pub use repair::{LostObject, RepairReport};
 pub use repository::{Repository, RepositoryConfig, StartReport};
+pub use restore::{
+    Action, Folding, PlannedChange, Present, Receipt, Recovered, Recovery, Refusal, Refused, Resolve, RestoreCounts,
+    RestoreOptions, RestorePlan, RestoreReport, RestoreRequest, Selection, Step, Swap, UNDO_DEPTH_MAX, Watch,
+    unwatched,
+};
 pub use retention::{EvictReason, Eviction, KeepReason, RetentionPlan, RetentionPolicy};
 pub use update::{Dirty, Ignored, Outcome, UpdateRequest};
 

@@ -183,7 +183,7 @@ impl Repository {
         Ok(Dropped { checkpoints, swept })
     }
 
-    /// Marks everything that checkpoints (those that `is_kept`), the index and leases need.
+    /// Marks everything that checkpoints (those that `is_kept`), the index, leases and a restore under way need.
     fn mark_all(&self, marking: &Marking, is_kept: impl Fn(CheckpointId) -> bool) -> Result<()> {
         let mut marked = ObjectId::EMPTY_TREE;
         for checkpoint in self.journal().walk(.., Order::OldestFirst)? {
@@ -200,6 +200,7 @@ impl Repository {
             }
         }
         let mut trees = self.lock_leases().trees();
+        trees.extend(self.trees_of_restore()?);
         if let IndexState::Settled(root) = self.index().state()? {
             trees.push(root);
         }

@@ -12,7 +12,7 @@ use tl_core::{Capture, Entry, ObjectId, RepoPath, RepoPathBuf};
 use self::findings::Findings;
 use self::walker::Surroundings;
 use crate::checkpoint::{ChangeStats, Checkpoint, Completeness, Draft, Gap, LISTED_MAX, Provenance, Reason, Touched};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::IndexChanges;
 use crate::repository::{Repository, WriterState};
 
@@ -120,7 +120,7 @@ impl Repository {
     /// A file that cannot be read keeps its former entry and is in the outcome's gaps; it is never recorded as deleted.
     ///
     /// # Errors
-    /// [`Error::RootGone`]; a failure of the store: then nothing is recorded, and the same call can be made again.
+    /// [`Error::RootGone`]; [`Error::RestoreCutShort`]; a failure of the store: then nothing is recorded, and the same call can be made again.
     pub fn update(&self, dirty: &Dirty, request: &UpdateRequest<'_>) -> Result<Outcome> {
         self.update_with(dirty, request, |_| Ok(Additions::default()))
     }
@@ -141,6 +141,9 @@ impl Repository {
         add: impl FnOnce(&Capture) -> Result<Additions>,
     ) -> Result<Outcome> {
         let mut writer = self.lock_writer()?;
+        if self.restore_is_cut_short()? {
+            return Err(Error::RestoreCutShort);
+        }
         self.settle_index(&mut writer)?;
         let updated = self.update_locked(&mut writer, dirty, request, Base::Head, add);
         if updated.is_err() {

@@ -56,6 +56,16 @@ impl Lab {
         Repository::open(Self::config(self.dir.path(), store)).unwrap()
     }
 
+    /// The repository of a lab in `dir`.
+    pub fn open_in(dir: &Path) -> Repository {
+        Repository::open(Self::config(dir, "store")).unwrap()
+    }
+
+    /// Closes the repository and leaves the files.
+    pub fn close(self) -> TempDir {
+        self.dir
+    }
+
     pub fn reopen(&mut self) {
         let config = self.repository.config().clone();
         self.close();

@@ -7,5 +7,8 @@ mod hostile;
 mod journal;
 mod lab;
 mod names;
+mod purge;
 mod repair;
+mod restore;
+mod undo;
 mod update;

@@ -62,7 +62,7 @@ impl Lab {
     }
 
     /// Closes the repository and leaves the files.
-    pub fn close(self) -> TempDir {
+    pub fn into_dir(self) -> TempDir {
         self.dir
     }
 

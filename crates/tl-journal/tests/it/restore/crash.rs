@@ -219,7 +219,7 @@ fn a_process_that_is_killed_loses_nothing() {
     let steps = steps_of_a_restore(in_order());
     for last in (0..steps).step_by(3) {
         let (lab, first, wanted, before) = two_states();
-        let dir = lab.close();
+        let dir = lab.into_dir();
         let told = format!("{};{first};{last}", dir.path().display());
         let me = std::env::current_exe().unwrap();
         let output = Command::new(me).args(["--exact", "restore::crash::child"]).env(CHILD, told).output().unwrap();

@@ -22,9 +22,9 @@ fn change(lab: &Lab, random: &mut StdRng) {
         let top = path.strip_prefix(lab.root()).unwrap().components().next().unwrap();
         let top = lab.root().join(top);
         if top.symlink_metadata().is_ok_and(|stat| stat.is_dir()) {
-            fs::remove_dir_all(top).unwrap()
+            fs::remove_dir_all(top).unwrap();
         } else {
-            fs::remove_file(top).unwrap()
+            fs::remove_file(top).unwrap();
         }
         return;
     }

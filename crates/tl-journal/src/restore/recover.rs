@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use granite::{Durability, WriteBatch};
+use tl_core::EntryKind;
 
 use super::begin::union;
 use super::dir::Root;
@@ -15,6 +16,9 @@ use super::{Ground, Watch, refuse_collisions};
 use crate::checkpoint::{CheckpointId, Draft, Reason};
 use crate::error::{Error, ErrorKind, Result};
 use crate::workdir::{FileTime, Stat};
+
+/// A filesystem's clock may be this much behind the one that tells when a restore was recorded.
+const CLOCK_GRAIN: Duration = Duration::from_millis(20);
 
 /// How a restore that was cut short ended.
 #[derive(Debug, Clone)]
@@ -179,8 +183,12 @@ impl Ground<'_> {
             }
         }
         let written = Duration::from_micros(intent.time_us);
-        let is_after = |stat: &Stat| stat.mtime > file_time(written);
+        let is_after = |stat: &Stat| stat.mtime > file_time(written.saturating_sub(CLOCK_GRAIN));
         Ok(match &found {
+            // What a loss of power leaves of a new file is empty, with the time of the restore.
+            Found::Entry(entry, stat) if entry.kind == EntryKind::File && entry.size == 0 => {
+                stat.mtime > file_time(written)
+            }
             Found::Entry(_, stat) => is_after(stat),
             Found::Special | Found::Unstable => true,
             // Whoever removes something changes the directory that it was in.

@@ -148,6 +148,62 @@ pub enum Error {
         /// The longest that is possible.
         len_max: usize,
     },
+    /// Another daemon, or a program in its place, has the store.
+    #[error("store {id} has a daemon already, or a program that takes its place")]
+    AlreadyRunning {
+        /// The store.
+        id: StoreId,
+    },
+    /// No daemon listens.
+    #[error("no daemon listens at {}: start it with `tl start`", socket.display())]
+    NoDaemon {
+        /// Where one would.
+        socket: PathBuf,
+    },
+    /// The daemon could not be started.
+    #[error("the daemon did not start: {reason}")]
+    NotStarted {
+        /// What it said.
+        reason: String,
+    },
+    /// The daemon is of another version.
+    #[error(
+        "the daemon speaks version {daemon} of the protocol, this program version {ours}: end it with `tl stop`, and the next command starts one that fits"
+    )]
+    OtherVersion {
+        /// The daemon's.
+        daemon: u32,
+        /// This program's.
+        ours: u32,
+    },
+    /// The daemon has as many peers as it takes.
+    #[error("the daemon has as many connections as it takes: try again")]
+    DaemonBusy,
+    /// The daemon is ending.
+    #[error("the daemon is ending: try again")]
+    DaemonEnding,
+    /// What listens belongs to another user.
+    #[error("at {} listens user {user}: nothing is sent there", socket.display())]
+    ForeignDaemon {
+        /// Where.
+        socket: PathBuf,
+        /// Who.
+        user: u32,
+    },
+    /// A setting is not what it can be.
+    #[error("setting {key}: {reason}")]
+    Setting {
+        /// Which one.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store of the repository failed.
+    #[error(transparent)]
+    Repository(#[from] tl_journal::Error),
+    /// The watcher failed.
+    #[error(transparent)]
+    Watcher(#[from] tl_watcher::Error),
     /// A request was refused or failed.
     #[error(transparent)]
     Refused(#[from] Failure),
@@ -167,7 +223,13 @@ impl Error {
                 }
                 _ => ErrorKind::Retry,
             },
-            Self::InUse { .. } | Self::Unplugged { .. } => ErrorKind::Retry,
+            Self::InUse { .. }
+            | Self::Unplugged { .. }
+            | Self::AlreadyRunning { .. }
+            | Self::NoDaemon { .. }
+            | Self::NotStarted { .. }
+            | Self::DaemonBusy
+            | Self::DaemonEnding => ErrorKind::Retry,
             Self::NotADirectory { .. }
             | Self::NewerStore { .. }
             | Self::ForeignStore { .. }
@@ -177,7 +239,10 @@ impl Error {
             | Self::AlreadyProtected { .. }
             | Self::BadMarker { .. }
             | Self::Unregistered { .. }
-            | Self::SocketPath { .. } => ErrorKind::FixInput,
+            | Self::SocketPath { .. }
+            | Self::Setting { .. }
+            | Self::OtherVersion { .. }
+            | Self::ForeignDaemon { .. } => ErrorKind::FixInput,
             Self::NotAStore { .. } => ErrorKind::Repair,
             Self::Refused(failure) => match failure.kind {
                 FailureKind::Busy | FailureKind::Retry | FailureKind::Full => ErrorKind::Retry,
@@ -186,6 +251,17 @@ impl Error {
                 _ => ErrorKind::FixInput,
             },
             Self::Connection(_) => ErrorKind::Stop,
+            Self::Repository(error) => match error.kind() {
+                tl_journal::ErrorKind::Retry => ErrorKind::Retry,
+                tl_journal::ErrorKind::FixInput => ErrorKind::FixInput,
+                tl_journal::ErrorKind::Repair => ErrorKind::Repair,
+                _ => ErrorKind::Stop,
+            },
+            Self::Watcher(error) => match error.kind() {
+                tl_watcher::ErrorKind::Retry => ErrorKind::Retry,
+                tl_watcher::ErrorKind::FixInput => ErrorKind::FixInput,
+                _ => ErrorKind::Stop,
+            },
         }
     }
 

@@ -37,6 +37,12 @@ impl StoreDir {
         Self { id, form, path }
     }
 
+    /// A store that is nothing but a directory.
+    #[cfg(test)]
+    pub(crate) fn for_tests(path: &Path) -> Self {
+        Self { id: StoreId([1; 16]), form: Form::Outside, path: path.to_owned() }
+    }
+
     /// The directory at `path`, once it was found to be the user's own and of a version that is understood.
     pub(super) fn open(id: StoreId, form: Form, path: PathBuf) -> Result<Self> {
         // On a removable disk modes are what the mount says, and the directory above is not ours to hide.

@@ -35,6 +35,8 @@ pub use marker::MARKER;
 pub use root::{Root, RootIdentity};
 pub use runtime::RuntimeDir;
 
+pub(crate) use private::{read_small as read_private, write_atomically};
+
 /// The stores of one user.
 #[derive(Debug, Clone)]
 pub struct Stores {

@@ -45,7 +45,7 @@ pub(super) fn check_dir(path: &Path, private: bool) -> Result<()> {
 }
 
 /// Reads a small file of the user's, never through a symbolic link. `None` if there is none.
-pub(super) fn read_small(path: &Path, len_max: usize) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_small(path: &Path, len_max: usize) -> Result<Option<Vec<u8>>> {
     let failed = |error| Error::io("read", path, error);
     // Without waiting: what stands there could be a FIFO.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -66,7 +66,7 @@ pub(super) fn read_small(path: &Path, len_max: usize) -> Result<Option<Vec<u8>>>
 }
 
 /// Replaces a file so that a crash leaves either content whole, and makes that durable.
-pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     let failed = |error| Error::io("write", path, error);
     let mut name: OsString = path.file_name().unwrap_or_default().into();
     name.push(".new");

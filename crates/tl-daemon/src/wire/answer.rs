@@ -159,7 +159,7 @@ pub struct Status {
     pub head: Option<Box<Checkpoint>>,
     /// Checkpoints in the journal.
     pub checkpoints: u64,
-    /// Files, links and directories that are recorded.
+    /// Files and links in the newest tree.
     pub entries: u64,
     /// Changed paths that wait to be captured.
     pub pending: u64,
@@ -188,11 +188,11 @@ pub struct WatchFigures {
     pub events: u64,
     /// Times that the kernel's queue overflowed.
     pub overflows: u64,
-    /// Files that cannot be recorded because they are no files: FIFOs, sockets, devices.
-    pub skipped: Vec<SkippedPath>,
+    /// Directories that are looked at from time to time, since no events come from there. The root stands for everything.
+    pub scanned: Vec<SkippedPath>,
 }
 
-/// Something that is not recorded, and why.
+/// A path that is treated otherwise than the rest, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedPath {
     /// Where.

@@ -1,0 +1,9 @@
+//! Tests of tl-daemon with real processes, sockets and directories.
+
+mod barrier;
+mod handshake;
+mod kill;
+mod lab;
+mod lives;
+mod process;
+mod reading;

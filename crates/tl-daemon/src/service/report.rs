@@ -3,9 +3,10 @@
 use std::os::unix::ffi::OsStrExt;
 
 use tl_core::ObjectId;
+use tl_journal::Checkpoint;
 use tl_watcher::{Mode, Stats};
 
-use super::convert::micros;
+use super::convert::{micros, to_path};
 use super::{Answered, Recorder, Service};
 use crate::capture::Removal;
 use crate::memory;
@@ -51,7 +52,7 @@ impl Service {
                 if stats.denied > 0 {
                     notes.push(format!("{} directories cannot be read: what is in them is not recorded", stats.denied));
                 }
-                status.watch = Some(watch_figures(&stats));
+                status.watch = Some(watch_figures(&stats, head.as_ref()));
                 notes.push(
                     "not noticed by events: writes through a mapping before it is synced, through hard links from outside, and by other machines; `tl flush --scan` finds them".to_owned(),
                 );
@@ -85,7 +86,7 @@ impl Service {
     }
 }
 
-fn watch_figures(stats: &Stats) -> WatchFigures {
+fn watch_figures(stats: &Stats, head: Option<&Checkpoint>) -> WatchFigures {
     let backend = match &stats.mode {
         Mode::Native => "inotify",
         Mode::Portable => "portable",
@@ -101,6 +102,11 @@ fn watch_figures(stats: &Stats) -> WatchFigures {
         overflows: stats.overflows,
         scanned: scanned
             .map(|(path, why)| SkippedPath { path: PathBytes(path.as_bytes().to_vec()), why: why.to_string() })
+            .collect(),
+        skipped: head
+            .iter()
+            .flat_map(|head| &head.completeness.listed)
+            .map(|gap| SkippedPath { path: to_path(&gap.path), why: gap.cause.to_string() })
             .collect(),
     }
 }

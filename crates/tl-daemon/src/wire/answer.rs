@@ -190,6 +190,8 @@ pub struct WatchFigures {
     pub overflows: u64,
     /// Directories that are looked at from time to time, since no events come from there. The root stands for everything.
     pub scanned: Vec<SkippedPath>,
+    /// The first paths that are not in the newest tree as they are on disk: FIFOs, sockets, devices, and what cannot be read.
+    pub skipped: Vec<SkippedPath>,
 }
 
 /// A path that is treated otherwise than the rest, and why.

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tl_daemon::wire::StoreId;
 
 use crate::commands::{
-    completions, config, flush, gc, label, pin, pins, purge, repair, status, stores, unpin, verify, watch,
+    completions, config, daemon, doctor, du, flush, gc, info, init, label, pin, pins, purge, repair, run, start,
+    status, stop, stores, unpin, verify, watch,
 };
 
 /// Continuous checkpoints of a working directory: every state of your files can be had back.
@@ -36,13 +37,16 @@ pub struct Settings {
     pub json: bool,
     /// Run as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Everywhere")]
-    pub directory: Option<PathBuf>,
+    pub start_in: Option<PathBuf>,
     /// Use the store with this id, wherever its directory is
     #[arg(long, value_name = "ID", global = true, help_heading = "Everywhere")]
     pub store: Option<StoreId>,
     /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = "Everywhere")]
     pub color: ColorWhen,
+    /// Do not start a daemon
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub no_daemon: bool,
     /// Do not page long output
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub no_pager: bool,
@@ -62,9 +66,16 @@ pub enum ColorWhen {
 /// One variant for each command, one file for each variant.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(init::Arguments),
+    Start(start::Arguments),
+    Stop(stop::Arguments),
     Status(status::Arguments),
     Flush(flush::Arguments),
     Watch(watch::Arguments),
+    Run(run::Arguments),
+    Stores(stores::Arguments),
+    Du(du::Arguments),
+    Info(info::Arguments),
     Pin(pin::Arguments),
     Unpin(unpin::Arguments),
     Pins(pins::Arguments),
@@ -73,9 +84,11 @@ pub enum Command {
     Verify(verify::Arguments),
     Repair(repair::Arguments),
     Purge(purge::Arguments),
+    Doctor(doctor::Arguments),
     Config(config::Arguments),
-    Stores(stores::Arguments),
     Completions(completions::Arguments),
+    #[command(hide = true)]
+    Daemon(daemon::Arguments),
     /// `tl NAME` runs the program `tl-NAME`.
     #[command(external_subcommand)]
     External(Vec<OsString>),

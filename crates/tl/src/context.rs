@@ -7,6 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use tl_daemon::Place;
+use tl_daemon::connection::Timeouts;
 use tl_daemon::stores::{Located, MarkerState, RuntimeDir, Stores};
 use tl_daemon::wire::{PathBytes, Provenance};
 use vfs::DiskVfs;
@@ -29,7 +31,7 @@ pub struct Context {
 
 impl Context {
     pub fn new(settings: Settings) -> Result<Self> {
-        if let Some(dir) = &settings.directory {
+        if let Some(dir) = &settings.start_in {
             env::set_current_dir(dir).with_context(|| format!("cannot run in {}", dir.display()))?;
         }
         let environment = Environment::read();
@@ -56,7 +58,23 @@ impl Context {
             return Ok(Located { store, root, marker: MarkerState::InPlace });
         }
         let here = here()?;
-        stores.locate(&here)?.ok_or_else(|| Failure::NotProtected { here }.into())
+        let Some(located) = stores.locate(&here)? else { return Err(Failure::NotProtected { here }.into()) };
+        // It may have been moved since the last command.
+        stores.remember_root(&located.store, &located.root)?;
+        Ok(located)
+    }
+
+    /// Everything that is needed to get at a store.
+    pub fn place(&self, located: &Located) -> Result<Place> {
+        Ok(Place {
+            stores: self.stores()?,
+            store: located.store.clone(),
+            root: located.root.clone(),
+            socket: self.runtime().socket(located.store.id())?,
+            excludes: self.environment.git_excludes(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            timeouts: Timeouts::default(),
+        })
     }
 
     /// Who acts: what the command line says, or the environment, as `tl run` sets it for its command.
@@ -84,7 +102,7 @@ impl Context {
 }
 
 /// The directory in which the command runs, without symbolic links.
-fn here() -> Result<PathBuf> {
+pub fn here() -> Result<PathBuf> {
     env::current_dir().and_then(|dir| dir.canonicalize()).context("cannot tell which directory this is")
 }
 

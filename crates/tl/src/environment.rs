@@ -19,6 +19,7 @@ pub struct Environment {
     pub home: Option<PathBuf>,
     state_home: Option<PathBuf>,
     runtime_dir: Option<PathBuf>,
+    config_home: Option<PathBuf>,
     /// The command line of a pager, from `TL_PAGER` or `PAGER`. An empty one means none.
     pub pager: Option<OsString>,
     /// `NO_COLOR` is set to something.
@@ -44,6 +45,7 @@ impl Environment {
             home: directory("HOME"),
             state_home: directory("XDG_STATE_HOME"),
             runtime_dir: directory("XDG_RUNTIME_DIR"),
+            config_home: directory("XDG_CONFIG_HOME"),
             pager: env::var_os("TL_PAGER").or_else(|| env::var_os("PAGER")),
             no_color: env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             dumb_terminal: env::var_os("TERM").is_some_and(|value| value == "dumb"),
@@ -76,7 +78,13 @@ impl Environment {
         }
     }
 
-    /// The name of the time zone in which times without an offset are understood and shown.
+    /// Where Git keeps the patterns of files that this user wants ignored everywhere, unless it was told otherwise.
+    pub fn git_excludes(&self) -> Vec<PathBuf> {
+        let config = self.config_home.clone().or_else(|| self.home.as_ref().map(|home| home.join(".config")));
+        config.map(|config| config.join("git/ignore")).into_iter().collect()
+    }
+
+    /// The time zone in which times without an offset are understood and shown.
     pub fn zone(&self) -> jiff::tz::TimeZone {
         jiff::tz::TimeZone::system()
     }

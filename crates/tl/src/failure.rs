@@ -93,6 +93,7 @@ pub fn code(error: &anyhow::Error) -> Code {
         }
         match cause.downcast_ref::<DaemonError>() {
             Some(DaemonError::Refused(failure)) => return code_of_refusal(failure.kind),
+            Some(DaemonError::UnknownStore { marker: None, .. }) => return Code::Absent,
             Some(error) => return code_of_kind(error.kind()),
             None => {}
         }
@@ -168,11 +169,15 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             DaemonError::Io { source, .. } if is_full(source) => {
                 Some("free some space on that disk, or let `tl gc` give back what history no longer needs".into())
             }
+            DaemonError::UnknownStore { marker: None, .. } => Some("`tl stores` lists those that there are".into()),
+            DaemonError::Repository(error) if error.kind() == tl_journal::ErrorKind::Repair => Some(DAMAGED.into()),
             // The others say themselves what to do.
             _ => None,
         }
     })
 }
+
+const DAMAGED: &str = "`tl verify` shows what is damaged, `tl repair` mends what the working directory still has";
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -181,11 +186,9 @@ fn is_full(error: &io::Error) -> bool {
 fn hint_of_refusal(failure: &wire::Failure) -> Option<String> {
     failure.hint.clone().or_else(|| {
         let text = match failure.kind {
-            FailureKind::Damaged => {
-                "`tl verify` shows what is damaged, `tl repair` mends what the working directory still has"
-            }
+            FailureKind::Damaged => DAMAGED,
             FailureKind::Full => {
-                "free some space on the disk of the store, or raise `retention.budget` with `tl config set`"
+                "free some space on the disk of the store, or raise `retention.budget_mb` with `tl config set`"
             }
             FailureKind::Newer => "use the newer `tl` that wrote the store",
             FailureKind::Busy => "wait until it is done, then run the command again",

@@ -1,39 +1,80 @@
 //! The way to a store: requests and answers of the wire, whoever carries them out.
+//!
+//! While a daemon runs, it does. Otherwise this program opens the store itself, or starts a daemon first, as the command needs it.
 
-use std::io;
-use std::os::unix::net::UnixStream;
+use std::env;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use tl_daemon::connection::{Connection, ConnectionError, Timeouts};
+use tl_core::Objects;
+use tl_daemon::client::{self, Client};
 use tl_daemon::stores::Located;
-use tl_daemon::wire::{Answer, Checkpoint, Greeting, Hello, Item, Message, Request, VERSION, Verdict, Wish};
+use tl_daemon::wire::{Answer, Checkpoint, Item, Request};
+use tl_daemon::{Access, Error};
 
 use crate::context::Context;
-use crate::failure::Failure;
 
 /// A store that answers.
 #[derive(Debug)]
 pub struct Session {
-    connection: Connection,
+    inner: tl_daemon::Session,
     located: Located,
     zone: String,
 }
 
 impl Session {
-    /// The store that the command is about.
+    /// The store that the command is about, for questions. No daemon is started.
     pub fn open(context: &Context) -> Result<Self> {
+        Self::with(context, Access::Read)
+    }
+
+    /// The store, for changes that have nothing to do with the working directory. No daemon is started.
+    pub fn open_to_write(context: &Context) -> Result<Self> {
+        Self::with(context, Access::Write)
+    }
+
+    fn with(context: &Context, access: Access) -> Result<Self> {
+        Self::of_store(context, context.locate()?, access)
+    }
+
+    /// A store that is known. No daemon is started.
+    pub fn of_store(context: &Context, located: Located, access: Access) -> Result<Self> {
+        let inner = tl_daemon::Session::open(&context.place(&located)?, access, None)?;
+        Ok(Self::of(context, inner, located))
+    }
+
+    /// The store, for commands about the working directory: a daemon is started if none runs, and goes on capturing afterwards. Where none can be started, this
+    /// program records what there is itself.
+    pub fn open_to_capture(context: &Context) -> Result<Self> {
         let located = context.locate()?;
-        let path = context.runtime().socket(located.store.id())?;
-        let stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                Failure::retry(format!("no daemon runs for {}", located.root.path.display()), "`tl start` starts one")
+        Self::start(context, located)
+    }
+
+    /// As [`Session::open_to_capture`], for a store that is known.
+    pub fn start(context: &Context, located: Located) -> Result<Self> {
+        let place = context.place(&located)?;
+        // Without its root, a daemon would have nothing to watch.
+        let may_start = !context.settings.no_daemon && located.root.is_in_place();
+        let mut program = if may_start { Some(daemon_program(context, &located)?) } else { None };
+        let inner = match tl_daemon::Session::open(&place, Access::Write, program.as_mut()) {
+            Err(Error::NotStarted { reason }) => {
+                eprintln!("tl: the daemon did not start, so that this program records what there is now: {reason}");
+                tl_daemon::Session::open_directly(&place, Access::Write)?
             }
-            _ => anyhow::Error::new(error).context(format!("cannot connect to {}", path.display())),
-        })?;
-        let mut connection = Connection::new(stream, Timeouts::default()).context("cannot use the socket")?;
-        greet(&mut connection, &located)?;
+            opened => opened?,
+        };
+        Ok(Self::of(context, inner, located))
+    }
+
+    /// The store at a place, opened by this program under a shared lock.
+    pub fn open_directly(context: &Context, located: Located, access: Access) -> Result<Self> {
+        let inner = tl_daemon::Session::open_directly(&context.place(&located)?, access)?;
+        Ok(Self::of(context, inner, located))
+    }
+
+    fn of(context: &Context, inner: tl_daemon::Session, located: Located) -> Self {
         let zone = context.environment.zone().iana_name().unwrap_or_default().to_owned();
-        Ok(Self { connection, located, zone })
+        Self { inner, located, zone }
     }
 
     /// The store and its directory.
@@ -41,23 +82,26 @@ impl Session {
         &self.located
     }
 
+    /// Process id of the daemon; `None` if this program has the store.
+    pub fn daemon(&self) -> Option<u32> {
+        self.inner.daemon()
+    }
+
     /// Asks, when no items are expected before the answer.
     pub fn ask(&mut self, request: Request) -> Result<Answer> {
         self.ask_each(request, |_item| Ok(()))
     }
 
-    /// Asks, and hands out each item that comes before the answer. An error of `each` ends the session.
+    /// Asks, and hands out each item that comes before the answer. After an error of `each` no more are handed out, and it is the result.
     pub fn ask_each(&mut self, request: Request, mut each: impl FnMut(Item) -> Result<()>) -> Result<Answer> {
-        self.connection.send_request(request).map_err(tl_daemon::Error::from)?;
-        loop {
-            match self.connection.receive().map_err(tl_daemon::Error::from)? {
-                Some(Message::Item(item)) => each(*item)?,
-                Some(Message::Answer(answer)) => return Ok(*answer),
-                Some(Message::Failure(failure)) => return Err(failure.into()),
-                Some(other) => return Err(unexpected(&other)),
-                None => return Err(tl_daemon::Error::from(ConnectionError::Closed).into()),
+        let mut handed_out = Ok(());
+        let answer = self.inner.call(request, &mut |item| {
+            if handed_out.is_ok() {
+                handed_out = each(item);
             }
-        }
+        });
+        handed_out?;
+        Ok(answer?)
     }
 
     /// Asks for something that is answered by its being done.
@@ -75,28 +119,35 @@ impl Session {
             other => Err(unexpected(&other)),
         }
     }
+
+    /// The objects: trees, contents, differences. They are read independently of the session.
+    pub fn objects(&self) -> Result<Objects> {
+        Ok(self.inner.objects()?)
+    }
+
+    /// The connection to the daemon; `None` if this program has the store.
+    pub fn into_client(self) -> Option<Client> {
+        self.inner.into_client()
+    }
+}
+
+/// Ends the daemon of a store, whatever its version. Returns its process id; `None` if there was none.
+pub fn stop_daemon(context: &Context, located: &Located) -> Result<Option<u32>> {
+    let place = context.place(located)?;
+    Ok(client::stop(&place.socket, located.store.id(), place.timeouts)?)
+}
+
+/// How a daemon is started: this program itself, away from the directory in which the command runs.
+fn daemon_program(context: &Context, located: &Located) -> Result<Command> {
+    context.runtime().prepare_socket(located.store.id())?;
+    let mut program = Command::new(env::current_exe().context("cannot tell where this program is")?);
+    program.arg("--store").arg(located.store.id().to_string()).arg("daemon").current_dir("/");
+    // It serves whoever comes, and not the command that started it.
+    program.env_remove("TL_SESSION").env_remove("TL_ACTOR");
+    Ok(program)
 }
 
 /// The error for an answer to another question.
 pub fn unexpected(answer: &impl std::fmt::Debug) -> anyhow::Error {
-    anyhow::anyhow!("the daemon answered something else than was asked: {answer:?}")
-}
-
-fn greet(connection: &mut Connection, located: &Located) -> Result<()> {
-    let hello = Hello { version: VERSION, wish: Wish::Talk, store: located.store.id() };
-    connection.send_bytes(&hello.encode()).map_err(tl_daemon::Error::from)?;
-    let bytes = connection.receive_bytes().map_err(tl_daemon::Error::from)?;
-    let Some(greeting) = Greeting::decode(&bytes) else {
-        return Err(Failure::retry("what listens on the socket is no daemon of Timelapse", "`tl stop` ends it"));
-    };
-    match greeting.verdict {
-        Verdict::Welcome => Ok(()),
-        Verdict::OtherVersion => Err(Failure::retry(
-            format!("the daemon (process {}) is of another version", greeting.pid),
-            "`tl stop` ends it, and the next command starts its own",
-        )),
-        Verdict::OtherStore => Err(anyhow::anyhow!("the daemon on that socket serves store {}", greeting.store)),
-        Verdict::TooManyPeers => Err(Failure::retry("the daemon has as many peers as it takes", "try again later")),
-        Verdict::Ending => Err(Failure::retry("the daemon is ending", "run the command again")),
-    }
+    anyhow::anyhow!("the answer is to another question than was asked: {answer:?}")
 }

@@ -63,7 +63,9 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<()> {
         Some(Action::Set { key, value }) => (Request::Set { key: key.clone(), value: Some(value) }, Some(key)),
         Some(Action::Unset { key }) => (Request::Set { key: key.clone(), value: None }, Some(key)),
     };
-    let settings = match Session::open(context)?.ask(request)? {
+    let mut session =
+        if matches!(request, Request::Set { .. }) { Session::open_to_write(context)? } else { Session::open(context)? };
+    let settings = match session.ask(request)? {
         Answer::Settings(settings) => settings,
         other => return Err(unexpected(&other)),
     };

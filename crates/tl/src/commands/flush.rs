@@ -55,7 +55,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<()> {
     provenance.actor = arguments.actor.or(provenance.actor);
     provenance.label = arguments.label;
     provenance.message = arguments.message;
-    let mut session = Session::open(context)?;
+    let mut session = Session::open_to_capture(context)?;
     let mut bar = Bar::new(&context.environment, context.out.is_json());
     let answer = session.ask_each(Request::Flush(Flush { scan: arguments.scan, provenance }), |item| {
         if let Item::Progress(progress) = item {

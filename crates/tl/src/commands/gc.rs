@@ -39,7 +39,7 @@ struct EvictedJson<'a> {
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
-    let mut session = Session::open(context)?;
+    let mut session = Session::open_to_write(context)?;
     let mut bar = Bar::new(&context.environment, context.out.is_json());
     let mut evicted = Vec::new();
     let answer = session.ask_each(Request::Gc { dry_run: arguments.dry_run }, |item| {

@@ -27,7 +27,7 @@ struct Labelled<'a> {
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
     let Arguments { label, state } = arguments;
-    let mut session = Session::open(context)?;
+    let mut session = Session::open_to_write(context)?;
     let id = session.resolve(state)?.id;
     session.done(Request::Label { id, label: label.clone() })?;
     if context.out.is_json() {

@@ -2,14 +2,22 @@
 
 pub mod completions;
 pub mod config;
+pub mod daemon;
+pub mod doctor;
+pub mod du;
 pub mod flush;
 pub mod gc;
+pub mod info;
+pub mod init;
 pub mod label;
 pub mod pin;
 pub mod pins;
 pub mod purge;
 pub mod repair;
+pub mod run;
+pub mod start;
 pub mod status;
+pub mod stop;
 pub mod stores;
 pub mod unpin;
 pub mod verify;
@@ -26,9 +34,16 @@ use crate::external;
 /// Runs a command; what comes back is the exit code, which only `run` and programs called `tl-NAME` choose themselves.
 pub fn run(context: &mut Context, command: Command) -> Result<ExitCode> {
     match command {
+        Command::Init(arguments) => init::run(context, &arguments),
+        Command::Start(arguments) => start::run(context, &arguments),
+        Command::Stop(arguments) => stop::run(context, &arguments),
         Command::Status(arguments) => status::run(context, &arguments),
         Command::Flush(arguments) => flush::run(context, arguments),
         Command::Watch(arguments) => watch::run(context, &arguments),
+        Command::Run(arguments) => return run::run(context, arguments),
+        Command::Stores(arguments) => stores::run(context, &arguments),
+        Command::Du(arguments) => du::run(context, &arguments),
+        Command::Info(arguments) => info::run(context, &arguments),
         Command::Pin(arguments) => pin::run(context, &arguments),
         Command::Unpin(arguments) => unpin::run(context, &arguments),
         Command::Pins(arguments) => pins::run(context, &arguments),
@@ -37,9 +52,10 @@ pub fn run(context: &mut Context, command: Command) -> Result<ExitCode> {
         Command::Verify(arguments) => verify::run(context, &arguments),
         Command::Repair(arguments) => repair::run(context, &arguments),
         Command::Purge(arguments) => purge::run(context, &arguments),
+        Command::Doctor(arguments) => doctor::run(context, &arguments),
         Command::Config(arguments) => config::run(context, arguments),
-        Command::Stores(arguments) => stores::run(context, &arguments),
         Command::Completions(arguments) => completions::run(context, &arguments),
+        Command::Daemon(arguments) => daemon::run(context, &arguments),
         Command::External(words) => return external::run(context, &words),
     }
     .map(|()| ExitCode::SUCCESS)

@@ -26,7 +26,7 @@ struct Pinned<'a> {
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
-    let mut session = Session::open(context)?;
+    let mut session = Session::open_to_write(context)?;
     let id = session.resolve(&arguments.state)?.id;
     session.done(Request::Pin { name: arguments.name.clone(), id })?;
     if context.out.is_json() {

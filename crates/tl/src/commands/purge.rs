@@ -37,7 +37,7 @@ struct PurgedJson<'a> {
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
-    let mut session = Session::open(context)?;
+    let mut session = Session::open_to_write(context)?;
     let paths = context.paths(session.located(), &arguments.paths)?;
     if paths.iter().any(|path| path.0.is_empty()) {
         return Err(Failure::input(

@@ -8,7 +8,7 @@ use tl_daemon::wire::{Answer, Repair, Request};
 use super::verify::{self, DamageJson};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::session::unexpected;
+use crate::session::{Session, unexpected};
 
 /// Mend what is damaged from the files that are still there, and say what is lost
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ struct RepairedJson<'a> {
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
     let request = Request::Repair(Repair { dry_run: arguments.dry_run });
-    let (answer, damage) = verify::ask(context, request)?;
+    let (answer, damage) = verify::ask(context, &mut Session::open_to_write(context)?, request)?;
     let Answer::Repaired(repaired) = answer else { return Err(unexpected(&answer)) };
     if context.out.is_json() {
         context.out.json(&RepairedJson {

@@ -51,11 +51,11 @@ struct WatchJson<'a> {
     kernel_bytes: u64,
     events: u64,
     overflows: u64,
-    skipped: Vec<SkippedJson<'a>>,
+    scanned: Vec<ScannedJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct SkippedJson<'a> {
+struct ScannedJson<'a> {
     path: PathJson<'a>,
     why: &'a str,
 }
@@ -79,7 +79,7 @@ struct MemoryJson {
 impl<'a> From<&'a Status> for StatusJson<'a> {
     fn from(status: &'a Status) -> Self {
         let (health, reasons) = health(&status.health);
-        let skipped = |skipped: &'a SkippedPath| SkippedJson { path: PathJson(&skipped.path.0), why: &skipped.why };
+        let scanned = |one: &'a SkippedPath| ScannedJson { path: PathJson(&one.path.0), why: &one.why };
         Self {
             version: &status.version,
             daemon: status.pid,
@@ -98,7 +98,7 @@ impl<'a> From<&'a Status> for StatusJson<'a> {
                 kernel_bytes: watch.kernel_bytes,
                 events: watch.events,
                 overflows: watch.overflows,
-                skipped: watch.skipped.iter().map(skipped).collect(),
+                scanned: watch.scanned.iter().map(scanned).collect(),
             }),
             store: StoreJson {
                 id: status.store_id.to_string(),
@@ -160,7 +160,7 @@ fn show(context: &mut Context, status: &Status) -> Result<()> {
             }
         }
     }
-    out.line(format!("history {} states of {} files and directories", status.checkpoints, status.entries))?;
+    out.line(format!("history {} states, {} files in the newest", status.checkpoints, status.entries))?;
     if status.pending > 0 {
         out.line(format!("pending {} changed paths", status.pending))?;
     }
@@ -169,8 +169,8 @@ fn show(context: &mut Context, status: &Status) -> Result<()> {
     out.line(format!("store   {}{budget} in {}", output::bytes(figures.disk_bytes), output::path(&status.store)))?;
     if let Some(watch) = &status.watch {
         out.line(format!("watch   {}, {} directories, {} events", watch.backend, watch.directories, watch.events))?;
-        for skipped in &watch.skipped {
-            out.line(format!("  skipped {}: {}", output::path(&skipped.path), skipped.why))?;
+        for scanned in &watch.scanned {
+            out.line(format!("  scanned from time to time: {} ({})", output::path(&scanned.path), scanned.why))?;
         }
     }
     if let Some(session) = &status.session {

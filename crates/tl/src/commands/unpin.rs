@@ -21,7 +21,7 @@ struct Unpinned<'a> {
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
-    Session::open(context)?.done(Request::Unpin { name: arguments.name.clone() })?;
+    Session::open_to_write(context)?.done(Request::Unpin { name: arguments.name.clone() })?;
     if context.out.is_json() {
         return context.out.json(&Unpinned { name: &arguments.name });
     }

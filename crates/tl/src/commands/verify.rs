@@ -44,7 +44,7 @@ struct VerifiedJson<'a> {
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
     let request = Request::Verify(Verify { sample: arguments.sample });
-    let (answer, damage) = ask(context, request)?;
+    let (answer, damage) = ask(context, &mut Session::open(context)?, request)?;
     let Answer::Verified(verified) = answer else { return Err(unexpected(&answer)) };
     if context.out.is_json() {
         context.out.json(&VerifiedJson {
@@ -73,10 +73,10 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
 }
 
 /// Asks for something that tells about damage, and gathers that.
-pub fn ask(context: &Context, request: Request) -> Result<(Answer, Vec<Damage>)> {
+pub fn ask(context: &Context, session: &mut Session, request: Request) -> Result<(Answer, Vec<Damage>)> {
     let mut bar = Bar::new(&context.environment, context.out.is_json());
     let mut damage = Vec::new();
-    let answer = Session::open(context)?.ask_each(request, |item| {
+    let answer = session.ask_each(request, |item| {
         match item {
             Item::Progress(progress) => bar.show(&progress),
             Item::Damage(one) => damage.push(one),

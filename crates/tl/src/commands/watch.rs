@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use tl_daemon::wire::{Checkpoint, Event, Item, Request, Subscribe};
+use tl_daemon::wire::{Checkpoint, Event, Subscribe};
 
 use super::flush::summary;
 use super::status::health;
@@ -23,11 +23,6 @@ pub struct Arguments {
     count: Option<u64>,
 }
 
-/// Ends the subscription: it has been shown as many as were asked for.
-#[derive(Debug, thiserror::Error)]
-#[error("enough")]
-struct Enough;
-
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum EventJson<'a> {
@@ -37,19 +32,22 @@ enum EventJson<'a> {
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
-    let mut session = Session::open(context)?;
+    let mut left = arguments.count.unwrap_or(u64::MAX);
+    let mut session = Session::open_to_capture(context)?;
     let after_sequence = match &arguments.after {
         Some(state) => Some(session.resolve(state)?.sequence),
         None => None,
     };
-    let mut left = arguments.count.unwrap_or(u64::MAX);
-    if left == 0 {
-        return Ok(());
-    }
+    let Some(client) = session.into_client() else {
+        return Err(Failure::retry("no daemon runs, so that nothing happens by itself", "`tl start` starts one"));
+    };
+    let mut events = client.subscribe(Subscribe { after_sequence })?;
     let clock = Clock::new(context.environment.zone());
     let out = &mut context.out;
-    let ended = session.ask_each(Request::Subscribe(Subscribe { after_sequence }), |item| {
-        let Item::Event(event) = item else { return Ok(()) };
+    while left > 0 {
+        let Some(event) = events.wait()? else {
+            return Err(Failure::retry("the daemon ended", "run the command again"));
+        };
         if out.is_json() {
             out.json(&EventJson::from(&event))?;
         } else {
@@ -57,16 +55,9 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
         }
         // Whoever reads sees each event when it happens.
         out.flush()?;
-        if matches!(event, Event::Checkpoint(_)) {
-            left -= 1;
-        }
-        if left == 0 { Err(Enough.into()) } else { Ok(()) }
-    });
-    match ended {
-        Err(error) if error.is::<Enough>() => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => Err(Failure::retry("the daemon ended", "run the command again")),
+        left -= u64::from(matches!(event, Event::Checkpoint(_)));
     }
+    Ok(())
 }
 
 impl<'a> From<&'a Event> for EventJson<'a> {

@@ -30,11 +30,12 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
 }
 
 impl Paint {
-    pub fn choose(when: ColorWhen, environment: &Environment) -> Self {
+    /// Whether text is coloured that goes to a terminal, or elsewhere.
+    pub fn choose(when: ColorWhen, environment: &Environment, is_terminal: bool) -> Self {
         let enabled = match when {
             ColorWhen::Always => true,
             ColorWhen::Never => false,
-            ColorWhen::Auto => environment.stdout_is_terminal && !environment.no_color && !environment.dumb_terminal,
+            ColorWhen::Auto => is_terminal && !environment.no_color && !environment.dumb_terminal,
         };
         Self { enabled }
     }

@@ -34,6 +34,7 @@ pub struct Output {
     sink: Sink,
     json: bool,
     paint: Paint,
+    error_paint: Paint,
     /// The command line of the pager that long output goes through.
     pager: Option<std::ffi::OsString>,
 }
@@ -50,7 +51,8 @@ impl Output {
         Self {
             sink: Sink::Stdout(BufWriter::with_capacity(64 << 10, io::stdout())),
             json: settings.json,
-            paint: Paint::choose(settings.color, environment),
+            paint: Paint::choose(settings.color, environment, environment.stdout_is_terminal),
+            error_paint: Paint::choose(settings.color, environment, environment.stderr_is_terminal),
             pager: pages.then(|| pager::command(environment.pager.as_deref())).flatten(),
         }
     }
@@ -63,6 +65,11 @@ impl Output {
     /// How text is coloured.
     pub const fn paint(&self) -> Paint {
         self.paint
+    }
+
+    /// How text on standard error is coloured.
+    pub const fn error_paint(&self) -> Paint {
+        self.error_paint
     }
 
     /// What follows can be long: on a terminal it goes through the pager. To be called before the first line, and after leases and locks are given up: a reader

@@ -7,11 +7,11 @@ use crate::place::{Ended, Place};
 fn failures_are_json_for_programs() {
     let place = Place::new();
     let unknown = ["stores", "remove", "--yes", "0123456789abcdef0123456789abcdef"];
-    let failed = place.run(&[&["--json"], &unknown[..]].concat()).code(2);
+    let failed = place.run(&[&["--json"], &unknown[..]].concat()).code(1);
     let error = failed.error();
-    assert_eq!((&error["kind"], &error["exit_code"]), (&"input".into(), &2.into()));
+    assert_eq!((&error["kind"], &error["exit_code"]), (&"absent".into(), &1.into()));
     assert!(error["error"].as_str().unwrap().contains("0123456789abcdef"));
-    place.run(&unknown).code(2).says(&["tl: there is no store"]);
+    place.run(&unknown).code(1).says(&["tl: there is no store", "hint: `tl stores`"]);
 }
 
 #[test]

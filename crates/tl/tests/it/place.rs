@@ -43,6 +43,16 @@ impl Place {
         self.beside("project")
     }
 
+    /// A project with a file and a link in directories, protected by a daemon.
+    pub fn protected() -> Self {
+        let place = Self::new();
+        place.write("src/main.rs", "fn main() {}\n");
+        place.write("README", "read me\n");
+        std::os::unix::fs::symlink("README", place.project().join("link")).unwrap();
+        place.json(&["init"]);
+        place
+    }
+
     /// Writes a file of the project, with the directories on its way.
     pub fn write(&self, path: impl AsRef<OsStr>, content: impl AsRef<[u8]>) {
         let path = self.project().join(Path::new(&path));
@@ -58,7 +68,8 @@ impl Place {
     /// `tl` in the project, with nothing of the environment but the search path.
     pub fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tl"));
-        command.args(arguments).current_dir(self.project()).env_clear();
+        let here = Some(self.project()).filter(|dir| dir.is_dir()).unwrap_or_else(|| self.beside("."));
+        command.args(arguments).current_dir(here).env_clear();
         command.env("PATH", env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.beside("home"));
         command.env("XDG_STATE_HOME", self.beside("state"));
@@ -78,6 +89,18 @@ impl Place {
     pub fn json(&self, arguments: &[impl AsRef<OsStr>]) -> Value {
         let arguments = [OsStr::new("--json")].into_iter().chain(arguments.iter().map(AsRef::as_ref));
         self.run(&arguments.collect::<Vec<_>>()).ok().json()
+    }
+}
+
+/// Ends the daemons of all stores.
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A test may have damaged what is needed for that, or have removed all of it; then the daemon's own guards end it.
+        let listed = self.run(&["--json", "stores"]);
+        let stores: Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+        for store in stores.as_array().into_iter().flatten() {
+            drop(self.run(&["--store", store["id"].as_str().unwrap_or_default(), "stop"]));
+        }
     }
 }
 

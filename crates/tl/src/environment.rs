@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::failure::Failure;
 
@@ -85,9 +87,25 @@ impl Environment {
     }
 
     /// The time zone in which times without an offset are understood and shown.
-    pub fn zone(&self) -> jiff::tz::TimeZone {
-        jiff::tz::TimeZone::system()
+    pub fn zone(&self) -> TimeZone {
+        TimeZone::system()
     }
+}
+
+/// The time zone of this user as a name of the IANA database, or as a POSIX string with the present offset where it has no such name.
+pub fn zone_name() -> String {
+    let zone = TimeZone::system();
+    match zone.iana_name() {
+        Some(name) => name.to_owned(),
+        None => posix_name(zone.to_offset(Timestamp::now()).seconds()),
+    }
+}
+
+/// A POSIX string for a fixed offset, which is written with the sign that leads back to UTC.
+fn posix_name(offset_s: i32) -> String {
+    let sign = if offset_s > 0 { "-" } else { "" };
+    let seconds = offset_s.unsigned_abs();
+    format!("<LOC>{sign}{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// The directories of the search path for programs.
@@ -102,4 +120,19 @@ fn directory(name: &str) -> Option<PathBuf> {
 
 fn text(name: &str) -> Option<String> {
     env::var_os(name).as_deref().map(OsStr::to_string_lossy).filter(|text| !text.is_empty()).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// If it fails, times without an offset are understood in another zone than that in which they are shown.
+    #[test]
+    fn an_offset_as_a_posix_string() {
+        for (offset_s, expected) in [(7200, "<LOC>-2:00:00"), (-12_600, "<LOC>3:30:00"), (0, "<LOC>0:00:00")] {
+            assert_eq!(posix_name(offset_s), expected);
+            let zone = TimeZone::posix(expected).unwrap();
+            assert_eq!(zone.to_offset(Timestamp::UNIX_EPOCH).seconds(), offset_s);
+        }
+    }
 }

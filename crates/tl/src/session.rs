@@ -13,13 +13,13 @@ use tl_daemon::wire::{Answer, Checkpoint, Item, Request};
 use tl_daemon::{Access, Error};
 
 use crate::context::Context;
+use crate::environment::zone_name;
 
 /// A store that answers.
 #[derive(Debug)]
 pub struct Session {
     inner: tl_daemon::Session,
     located: Located,
-    zone: String,
 }
 
 impl Session {
@@ -40,7 +40,7 @@ impl Session {
     /// A store that is known. No daemon is started.
     pub fn of_store(context: &Context, located: Located, access: Access) -> Result<Self> {
         let inner = tl_daemon::Session::open(&context.place(&located)?, access, None)?;
-        Ok(Self::of(context, inner, located))
+        Ok(Self { inner, located })
     }
 
     /// The store, for commands about the working directory: a daemon is started if none runs, and goes on capturing afterwards. Where none can be started, this
@@ -63,18 +63,13 @@ impl Session {
             }
             opened => opened?,
         };
-        Ok(Self::of(context, inner, located))
+        Ok(Self { inner, located })
     }
 
     /// The store at a place, opened by this program under a shared lock.
     pub fn open_directly(context: &Context, located: Located, access: Access) -> Result<Self> {
         let inner = tl_daemon::Session::open_directly(&context.place(&located)?, access)?;
-        Ok(Self::of(context, inner, located))
-    }
-
-    fn of(context: &Context, inner: tl_daemon::Session, located: Located) -> Self {
-        let zone = context.environment.zone().iana_name().unwrap_or_default().to_owned();
-        Self { inner, located, zone }
+        Ok(Self { inner, located })
     }
 
     /// The store and its directory.
@@ -114,7 +109,7 @@ impl Session {
 
     /// The checkpoint that a name stands for.
     pub fn resolve(&mut self, name: &str) -> Result<Checkpoint> {
-        match self.ask(Request::Resolve { name: name.to_owned(), zone: self.zone.clone() })? {
+        match self.ask(Request::Resolve { name: name.to_owned(), zone: zone_name() })? {
             Answer::Checkpoint(checkpoint) => Ok(*checkpoint),
             other => Err(unexpected(&other)),
         }

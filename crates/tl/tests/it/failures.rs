@@ -43,6 +43,35 @@ fn a_planted_marker_is_refused() {
     place.run(&["status"]).code(2).says(&["is no marker of Timelapse"]);
 }
 
+/// If it fails, what another user put there is opened and trusted.
+#[test]
+fn a_store_of_another_user_is_refused() {
+    let place = Place::protected();
+    let store = place.json(&["info"])["store"].as_str().unwrap().to_owned();
+    place.json(&["stop"]);
+    // Only root can give files away.
+    if std::os::unix::fs::chown(&store, Some(12_345), None).is_ok() {
+        place.run(&["status"]).code(2).says(&["belongs to user 12345", "hint:"]);
+        std::os::unix::fs::chown(&store, Some(0), None).unwrap();
+    }
+}
+
+/// If it fails, a time is understood in another zone than the user's.
+#[test]
+fn times_are_those_of_the_users_zone() {
+    let place = Place::protected();
+    let run = |zone: &str, state: &str| {
+        let mut command = place.command(&["pin", "x", state]);
+        command.env("TZ", zone);
+        Ended::of(command).code
+    };
+    // Whatever the zone, all states are before the one and after the other.
+    for zone in ["UTC", "Europe/Berlin", "EST5EDT", "<LOC>-2:00:00"] {
+        assert_eq!(run(zone, "2100-01-01T00:00"), 0, "{zone}");
+        assert_eq!(run(zone, "2001-01-01T00:00"), 1, "{zone}");
+    }
+}
+
 /// If it fails, stores are made in a place that depends on where the command runs.
 #[test]
 fn without_a_place_for_stores() {

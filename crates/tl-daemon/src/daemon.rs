@@ -25,7 +25,7 @@ use crate::home::Home;
 use crate::logs::{LogFiles, LogLevel};
 use crate::metrics::Metrics;
 use crate::server::{Control, Server, bind};
-use crate::service::{Recorder, Service};
+use crate::service::{Recorder, Service, recover};
 use crate::settings::Settings;
 use crate::stores::{Root, StoreDir, Stores, write_atomically};
 use crate::upkeep::Upkeep;
@@ -136,6 +136,9 @@ impl Life {
         opening.memory_budget = ENGINE_MEMORY;
         opening.tree_cache_bytes = TREE_MEMORY;
         let repository = Arc::new(Repository::open(opening)?);
+        if let Some(how) = recover(&repository, false)? {
+            tracing::warn!("{how}");
+        }
         tracing::info!(version = %config.version, store = %config.store.id(), report = ?repository.start_report(), "opened");
         let rules = Arc::new(IgnoreRules::open(&config.root.path, config.excludes.clone())?);
         let listener = bind(&config.socket)?;

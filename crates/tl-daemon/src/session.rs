@@ -5,22 +5,22 @@ use std::process::Command;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use tl_core::{ObjectSource, Objects};
+use tl_core::{ObjectSource, Objects, RepoPath};
 use tl_journal::{Repository, RepositoryConfig};
 use tl_watcher::IgnoreRules;
 use vfs::{DiskVfs, Lock, Vfs};
 
-use crate::capture::Runs;
+use crate::capture::{Runs, is_ignored};
 use crate::client::{self, Client, Fetched};
 use crate::connection::{ConnectionError, Timeouts};
 use crate::daemon::take_place;
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::metrics::Metrics;
-use crate::service::{Peer, Recorder, Replies, Service, Unanswered};
+use crate::service::{Peer, Recorder, Replies, Service, Unanswered, recover};
 use crate::settings::Settings;
 use crate::stores::{Root, StoreDir, Stores};
-use crate::wire::{Answer, DATA_LEN_MAX, Item, ObjectId, Request};
+use crate::wire::{Answer, DATA_LEN_MAX, Damage, Item, ObjectId, Repaired, Request};
 
 /// Memory for trees that are read from a daemon.
 const TREE_MEMORY: usize = 8 << 20;
@@ -120,7 +120,13 @@ impl Session {
                 let lock = take_place(&*vfs, &place.store)?;
                 let rules = root.map(|root| IgnoreRules::open(&root, place.excludes.clone())).transpose()?;
                 let recorder = Recorder::Alone { rules: rules.map(Arc::new), runs: Runs::default() };
-                (Repository::open(config)?, recorder, Some(lock))
+                let repository = Repository::open(config)?;
+                if repository.config().root.is_some()
+                    && let Some(how) = recover(&repository, false)?
+                {
+                    tracing::warn!("{how}");
+                }
+                (repository, recorder, Some(lock))
             }
         };
         let service = Service {
@@ -199,6 +205,50 @@ impl Session {
             Self::Local(_) => None,
         }
     }
+}
+
+/// Repairs a store that nobody has open, and says what is lost. The daemon has to be stopped; a store that is too damaged to be opened is repaired too.
+///
+/// # Errors
+/// [`Error::AlreadyRunning`] if it is in use; why nothing can be done about it.
+pub fn repair(place: &Place, on_item: &mut dyn FnMut(Item)) -> Result<Repaired> {
+    let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs::new());
+    let _place = take_place(&*vfs, &place.store)?;
+    let root = place.root.is_in_place().then(|| place.root.path.clone());
+    let rules = root.as_ref().map(|root| IgnoreRules::open(root, place.excludes.clone())).transpose()?;
+    let mut config = RepositoryConfig::new(place.store.path(), root);
+    config.vfs = vfs;
+    let ignored =
+        |path: &RepoPath, is_directory: bool| rules.as_ref().is_some_and(|rules| is_ignored(rules, path, is_directory));
+    let report = Repository::repair(&config, &ignored)?;
+    let mut repaired = Repaired::default();
+    let mut tell = |what: String, reason: String, mended: bool| {
+        repaired.found += 1;
+        *(if mended { &mut repaired.mended } else { &mut repaired.lost }) += 1;
+        on_item(Item::Damage(Damage { what, reason, mended }));
+    };
+    if let Some(engine) = &report.engine {
+        tell("the database".to_owned(), format!("{engine:?}"), true);
+    }
+    for (id, reason) in &report.lost_checkpoints {
+        tell(format!("checkpoint {id}"), reason.clone(), false);
+    }
+    for name in &report.dangling_refs {
+        tell(format!("reference {name}"), "what it names is not there; it was removed".to_owned(), true);
+    }
+    for lost in &report.lost_objects {
+        let what = format!("{} in checkpoint {} (object {})", lost.path, lost.checkpoint, lost.id);
+        tell(what, lost.reason.clone(), lost.recovered);
+    }
+    if report.damaged_and_unused > 0 {
+        let reason = "no checkpoint needs them; they were removed".to_owned();
+        tell(format!("{} damaged objects", report.damaged_and_unused), reason, true);
+    }
+    if report.index_entries_replaced > 0 {
+        let reason = "not those of the newest tree; they were replaced".to_owned();
+        tell(format!("{} entries of the index", report.index_entries_replaced), reason, true);
+    }
+    Ok(repaired)
 }
 
 /// An answer of another kind than the request has.

@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::wire::{Event, Failure, FailureKind, Health, Provenance};
 
-pub(crate) use batch::is_recorded;
+pub(crate) use batch::{is_ignored, is_recorded};
 pub(crate) use cycle::{Cycle, Ended, count_entries};
 pub use removal::Removal;
 pub(crate) use runs::{RunGuard, Runs};

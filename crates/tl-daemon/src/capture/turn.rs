@@ -1,11 +1,13 @@
 //! One turn: what may have changed is known, and nobody else records anything meanwhile.
 
 use tl_core::RepoPath;
-use tl_journal::{Dirty, Outcome, Provenance, Reason, Repository, UpdateRequest};
+use tl_journal::{Dirty, Outcome, Present, Provenance, Reason, Repository, UpdateRequest};
 use tl_watcher::{IgnoreRules, Watcher};
 
 use super::batch::{is_ignored, to_watcher};
 use crate::metrics::Metrics;
+use crate::service::failure;
+use crate::wire::Failure;
 
 /// The right to record the working directory's state.
 pub(crate) struct Turn<'a> {
@@ -82,5 +84,18 @@ impl<'a> Turn<'a> {
             None => outcome.requeue.iter().for_each(|path| self.pending.add_path(path.clone())),
         }
         Ok(outcome)
+    }
+
+    /// Does what records the present state itself before it goes on, and the state that it leaves.
+    pub(crate) fn present<T>(
+        &mut self,
+        work: impl FnOnce(&Repository, Present<'_>) -> tl_journal::Result<T>,
+    ) -> Result<T, Failure> {
+        let ignored = self.ignored();
+        let done = work(self.repository, Present { dirty: self.pending, ignored: &ignored });
+        // If it failed, what it did record is looked at once more, which costs time only.
+        let done = done.map_err(|error| failure(&error))?;
+        *self.pending = Dirty::new();
+        Ok(done)
     }
 }

@@ -132,6 +132,8 @@ pub(crate) fn failure(error: &tl_journal::Error) -> Failure {
         tl_journal::Error::NoCheckpoint { .. } => FailureKind::NotFound,
         tl_journal::Error::Busy { .. } => FailureKind::Busy,
         tl_journal::Error::Newer { .. } => FailureKind::Newer,
+        tl_journal::Error::NothingToUndo { .. } => FailureKind::NotFound,
+        tl_journal::Error::NoRoom { .. } => FailureKind::Full,
         tl_journal::Error::Io { source, .. } => match source.kind() {
             std::io::ErrorKind::PermissionDenied => FailureKind::Denied,
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => FailureKind::Full,

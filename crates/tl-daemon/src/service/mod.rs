@@ -4,9 +4,11 @@ mod care;
 mod convert;
 mod log_query;
 mod objects;
+mod purge;
 mod record;
 mod refs;
 mod report;
+mod restore;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use crate::settings::Settings;
 use crate::wire::{Answer, Failure, FailureKind, Item, ObjectId, Request};
 
 pub(crate) use convert::{failure, from_checkpoint, to_provenance};
+pub(crate) use restore::recover;
 
 /// How the working directory's state gets recorded.
 #[derive(Debug)]
@@ -136,12 +139,15 @@ impl Service {
                     .hint("stop the daemon with `tl stop`, then repair")
                     .into())
             }
-            Request::Subscribe(_)
-            | Request::Stop
-            | Request::Restore(_)
-            | Request::Undo(_)
-            | Request::Redo(_)
-            | Request::Purge(_) => Err(Failure::new(FailureKind::Unsupported, "nobody here does that").into()),
+            Request::Restore(restore) => self.restore(peer, restore, replies),
+            Request::Undo(step) => self.step(restore::Way::Undo, step, replies),
+            Request::Redo(step) => self.step(restore::Way::Redo, step, replies),
+            Request::Purge(purge) => self.purge(&purge),
+            Request::Subscribe(_) | Request::Stop => {
+                Err(Failure::new(FailureKind::Unsupported, "that is asked of a daemon, and none is running")
+                    .hint("start one with `tl start`")
+                    .into())
+            }
         }
     }
 

@@ -228,16 +228,14 @@ pub struct MeasuredMemory {
 /// What a restore does to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PlanAction {
-    /// It is created.
+    /// It is written where nothing is.
     Create,
-    /// Its content is replaced.
+    /// It takes the place of something else.
     Replace,
     /// Only its mode is changed.
     SetMode,
-    /// It is removed.
+    /// It is removed. A directory stays if something that is not recorded is in it.
     Remove,
-    /// Something of another kind takes its place.
-    Swap,
     /// It is refused, and stays as it is.
     Refuse,
 }
@@ -249,37 +247,70 @@ pub struct PlanStep {
     pub path: PathBytes,
     /// What is done.
     pub action: PlanAction,
-    /// Why it is refused, or what else there is to say.
+    /// Length in bytes of what will be there.
+    pub bytes: u64,
+    /// What is there is not recorded: it is saved first.
+    pub saves: bool,
+    /// Why it is refused.
     pub note: Option<String>,
 }
 
 /// What a restore did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
-    /// The state that was asked for.
+    /// The state that is there now, or would be.
     pub state: CheckpointId,
     /// The checkpoint of what was there before; none for a dry run, or when nothing of the working directory was touched.
     pub safety: Option<CheckpointId>,
     /// The checkpoint of what is there now; none likewise.
     pub checkpoint: Option<CheckpointId>,
-    /// Entries that were created.
-    pub created: u64,
-    /// Entries that were replaced, swaps included.
-    pub replaced: u64,
+    /// Files and links that were written.
+    pub written: u64,
     /// Entries of which only the mode changed.
     pub modes: u64,
-    /// Entries that were removed.
+    /// Files and links that were removed.
     pub removed: u64,
-    /// Paths that were refused, or could not be written; their steps say why.
+    /// Directories that were made.
+    pub directories_made: u64,
+    /// Directories that were removed.
+    pub directories_removed: u64,
+    /// Files that changed while the restore was at work, and were kept in the store before they were replaced.
+    pub captured_late: u64,
+    /// Paths that were refused; their steps say why.
     pub refused: u64,
-    /// Bytes that were written.
+    /// Bytes of the files that were written.
     pub bytes_written: u64,
     /// The receipt: true if what was written was read back and is what was asked for. None for a dry run.
     pub verified: Option<bool>,
+    /// The first paths that are not as they were asked for, the refused ones among them.
+    pub differing: Vec<PathBytes>,
     /// Whether it was only planned.
     pub dry_run: bool,
     /// What else there is to say, in sentences.
     pub notes: Vec<String>,
+}
+
+impl Restored {
+    /// A plan for a state, still without anything in it.
+    pub(crate) const fn planned(state: CheckpointId) -> Self {
+        Self {
+            state,
+            safety: None,
+            checkpoint: None,
+            written: 0,
+            modes: 0,
+            removed: 0,
+            directories_made: 0,
+            directories_removed: 0,
+            captured_late: 0,
+            refused: 0,
+            bytes_written: 0,
+            verified: None,
+            differing: Vec::new(),
+            dry_run: true,
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// A checkpoint that is thinned, and why.
@@ -358,12 +389,18 @@ pub struct Purged {
     pub objects: u64,
     /// Bytes of content that were removed.
     pub bytes: u64,
-    /// Checkpoints in which the paths stand.
+    /// Checkpoints that brought such content.
     pub checkpoints: u64,
     /// Other paths that hold the same content, which therefore stays.
     pub shared_with: Vec<PathBytes>,
     /// Files of the database that were read through afterwards, without finding the content. None for a dry run.
     pub scanned_files: Option<u64>,
+    /// Paths that the newest checkpoint holds: if they still stand in the working directory and change, they are recorded again.
+    pub still_recorded: Vec<PathBytes>,
+    /// Somebody was reading the store: what they may see was kept. Purge again once they are done.
+    pub kept_for_readers: bool,
+    /// Checkpoints with such content that were published elsewhere, which no purge here reaches.
+    pub published: u64,
     /// Whether it was only planned.
     pub dry_run: bool,
 }

@@ -97,7 +97,7 @@ pub enum Request {
         /// The label.
         label: String,
     },
-    /// Writes a recorded state into the working directory or elsewhere: items of plan steps and of progress, `Answer::Restored`.
+    /// Writes a recorded state into the working directory or elsewhere: items of plan steps (all of them in a dry run, else those that were refused), `Answer::Restored`.
     Restore(Restore),
     /// Goes back to the state before the newest restore or undo: as for a restore.
     Undo(Step),

@@ -7,3 +7,4 @@ mod lab;
 mod lives;
 mod process;
 mod reading;
+mod restoring;

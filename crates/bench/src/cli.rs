@@ -112,6 +112,9 @@ struct RunArguments {
     /// Seed of keys, values and choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// A Git repository whose history `timelapse/store-size` records, instead of a made-up one.
+    #[arg(long)]
+    history: Option<PathBuf>,
     /// Where databases live while they are measured.
     #[arg(long, default_value = DEFAULT_DIR)]
     dir: PathBuf,
@@ -194,6 +197,7 @@ fn run_and_report(arguments: RunArguments, engines: &[EngineSpec], benchmarks: &
             warmup_ns: if arguments.warmup_ops.is_some() { u64::MAX } else { arguments.warmup_ns },
             memory_bytes: arguments.memory_mib.map(|mebibytes| mebibytes << 20),
             seed: arguments.seed,
+            history: arguments.history,
         },
         dir: arguments.dir,
         out: arguments.out,
@@ -266,6 +270,7 @@ fn capture_baseline(
             warmup_ns,
             memory_bytes: None,
             seed: 1,
+            history: None,
         },
         dir,
         out,

@@ -10,12 +10,27 @@ use anyhow::{Context, Result};
 use rustix::fs::Advice;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Processor time of all threads.
+/// Processor time of all threads, and of the processes that were started and waited for.
 #[must_use]
 pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    let own = Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0));
+    own + children_cpu_time().unwrap_or_default()
 }
+
+/// In steps of the clock's ticks. `None` if the kernel does not tell.
+fn children_cpu_time() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name, in parentheses, may hold anything.
+    let (_, fields) = text.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(CHILDREN_USER_FIELD);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::from(rustix::param::clock_ticks_per_second());
+    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
+}
+
+/// Where `cutime` stands among the fields of `/proc/self/stat` after the name; `cstime` follows.
+const CHILDREN_USER_FIELD: usize = 13;
 
 /// Counters of `/proc/self/io`.
 #[derive(Debug, Clone, Copy, Default)]

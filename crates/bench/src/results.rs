@@ -223,6 +223,7 @@ pub(crate) mod tests {
                 warmup_ns: 0,
                 memory_bytes: None,
                 seed: 1,
+                history: None,
             },
             load_average: 0.5,
             traced_syncs_per_operation: None,

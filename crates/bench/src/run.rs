@@ -17,7 +17,7 @@ use crate::machine::{self, Build, Machine};
 use crate::measure::Measurement;
 use crate::results::{EngineInfo, Outcome, Run, RunResult, SCHEMA_VERSION};
 use crate::syncs::{self, TRACED_CALLS};
-use crate::workload::{Benchmark, Parameters};
+use crate::workload::{Benchmark, Parameters, remove_trees};
 
 const SIGKILL: i32 = 9;
 const ERROR_LINES_MAX: usize = 12;
@@ -59,7 +59,7 @@ pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Res
     fs::create_dir_all(&plan.dir).with_context(|| format!("cannot create {}", plan.dir.display()))?;
     fs::create_dir_all(&plan.out).with_context(|| format!("cannot create {}", plan.out.display()))?;
     let selected: Vec<&Benchmark> =
-        benchmarks.iter().filter(|benchmark| matches_any(&plan.benchmarks, &benchmark.name)).collect();
+        benchmarks.iter().filter(|benchmark| is_selected(&plan.benchmarks, benchmark)).collect();
     ensure!(!selected.is_empty(), "no benchmark matches {:?}", plan.benchmarks);
     let contestants = contestants(engines, plan)?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
@@ -72,6 +72,7 @@ pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Res
     if run.machine.filesystem == "tmpfs" {
         eprintln!("warning: {} is in memory: syncs cost nothing there; choose another with --dir", plan.dir.display());
     }
+    let _trees = Trees(&plan.dir);
     let mut failures = 0;
     for benchmark in selected {
         let field: Vec<&Contestant<'_>> =
@@ -110,6 +111,21 @@ pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Res
         }
     }
     Ok(failures)
+}
+
+/// The working directories that measurements of one run share. They go when the run is over.
+struct Trees<'a>(&'a Path);
+
+impl Drop for Trees<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = remove_trees(self.0) {
+            eprintln!("warning: {error:#}");
+        }
+    }
+}
+
+fn is_selected(patterns: &[String], benchmark: &Benchmark) -> bool {
+    if benchmark.by_name_only { patterns.contains(&benchmark.name) } else { matches_any(patterns, &benchmark.name) }
 }
 
 /// The name under which a baseline program's engine runs.

@@ -19,12 +19,27 @@ enum Better {
 }
 
 /// Extra figures that describe the run and are not compared.
-const DESCRIPTIVE: [&str; 7] = [
+const DESCRIPTIVE: [&str; 22] = [
     "background_puts_per_s",
+    "batches",
+    "checkpoints",
+    "checkpoints_deleted",
     "cold_read_ms",
+    "contents_bytes",
+    "disk_bytes_after",
+    "disk_bytes_before",
+    "events_read",
     "idle_anonymous_bytes",
     "idle_shared_bytes",
+    "kernel_watch_bytes",
+    "objects_dropped",
+    "objects_seen",
+    "p50_large_us",
+    "p50_small_us",
     "program_private_bytes",
+    "saves",
+    "watch_table_bytes",
+    "watches",
     "write_amplification_fill",
     "written_bytes",
 ];

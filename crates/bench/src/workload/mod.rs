@@ -7,9 +7,10 @@ mod machine;
 mod read;
 mod reopen;
 mod settle;
+mod timelapse;
 mod ycsb;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,7 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{KeyScheme, Shuffled, ValuePool, ValueSizes};
 use crate::engine::{Durability, Engine, EngineOptions, EngineSpec, Op, Role};
+use crate::engines::Tool;
 use crate::measure::{Limit, Measurement};
+
+pub use timelapse::remove_trees;
 
 /// Which question a benchmark answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +54,9 @@ pub struct Parameters {
     pub memory_bytes: Option<usize>,
     /// Seed of keys, values and choices; repeats add their number.
     pub seed: u64,
+    /// A Git repository whose history is recorded, where a benchmark takes one.
+    #[serde(default)]
+    pub history: Option<PathBuf>,
 }
 
 /// Where and how one benchmark runs.
@@ -144,6 +151,7 @@ enum Kind {
     Reopen(reopen::Reopen),
     Idle,
     Machine(machine::Machine),
+    Timelapse(timelapse::Workload),
 }
 
 /// A registered benchmark.
@@ -155,19 +163,24 @@ pub struct Benchmark {
     pub suite: Suite,
     /// What it measures.
     pub about: String,
+    /// True if a run takes it only when its whole name is given: it needs far more time and room than the others.
+    pub by_name_only: bool,
     kind: Kind,
 }
 
 impl Benchmark {
     fn new(name: impl Into<String>, about: impl Into<String>, kind: Kind) -> Self {
         let suite = if matches!(kind, Kind::Machine(_)) { Suite::Machine } else { Suite::Macro };
-        Self { name: name.into(), suite, about: about.into(), kind }
+        Self { name: name.into(), suite, about: about.into(), by_name_only: false, kind }
     }
 
     /// True if the benchmark says something about `engine`.
     #[must_use]
     pub fn runs_on(&self, engine: &EngineSpec) -> bool {
         match (&self.kind, engine.role) {
+            (Kind::Timelapse(workload), _) => workload.runs_on(engine),
+            // A tool is no database.
+            _ if Tool::of(engine).is_some() => false,
             (Kind::Machine(_), role) => role == Role::Machine,
             (_, Role::Machine) => false,
             // A floor does not know which keys are present, so it cannot know how little must be written.
@@ -180,7 +193,11 @@ impl Benchmark {
     /// What its writes ask for.
     #[must_use]
     pub fn durability(&self) -> Durability {
-        if matches!(self.kind, Kind::Commit(_)) { Durability::Sync } else { Durability::Buffered }
+        match self.kind {
+            Kind::Commit(_) => Durability::Sync,
+            Kind::Timelapse(workload) => workload.durability(),
+            _ => Durability::Buffered,
+        }
     }
 
     /// Threads that write with a sync at the same time. With one, the number of syncs follows from the work alone.
@@ -192,7 +209,10 @@ impl Benchmark {
     /// True if the preparation must run, and may end violently, in a process of its own.
     #[must_use]
     pub fn prepares_apart(&self) -> bool {
-        matches!(self.kind, Kind::Reopen(_) | Kind::Idle)
+        match self.kind {
+            Kind::Timelapse(workload) => workload.prepares_apart(),
+            ref kind => matches!(kind, Kind::Reopen(_) | Kind::Idle),
+        }
     }
 
     /// The part that runs in a process of its own before the measuring one.
@@ -203,6 +223,7 @@ impl Benchmark {
         match self.kind {
             Kind::Reopen(reopen) => reopen.prepare(site),
             Kind::Idle => idle::prepare(site),
+            Kind::Timelapse(workload) => workload.prepare(site),
             _ => Ok(()),
         }
     }
@@ -221,6 +242,7 @@ impl Benchmark {
             Kind::Reopen(reopen) => reopen.run(site),
             Kind::Idle => idle::run(site),
             Kind::Machine(machine) => machine.run(site),
+            Kind::Timelapse(workload) => workload.run(site),
         }
     }
 }
@@ -236,6 +258,7 @@ pub fn registry() -> Vec<Benchmark> {
     all.extend(settle::benchmarks());
     all.extend(reopen::benchmarks());
     all.extend(idle::benchmarks());
+    all.extend(timelapse::benchmarks());
     all
 }
 

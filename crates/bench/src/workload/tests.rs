@@ -78,7 +78,7 @@ fn memory_spec(open: crate::engine::Open) -> EngineSpec {
     }
 }
 
-fn small() -> Parameters {
+pub(super) fn small() -> Parameters {
     Parameters {
         seconds: 0.02,
         operations: None,
@@ -87,6 +87,7 @@ fn small() -> Parameters {
         warmup_ns: u64::MAX,
         memory_bytes: None,
         seed: 1,
+        history: None,
     }
 }
 
@@ -147,7 +148,7 @@ fn an_engine_that_loses_keys_is_found_out_by_the_reads() {
 #[test]
 fn floors_run_the_durable_benchmarks_and_the_machine_its_own() {
     let commits = run_all(&floors()[0]);
-    assert_eq!(commits.len(), 10);
+    assert_eq!(commits.len(), 18, "ten of databases and eight of working directories");
     for (name, outcome) in commits {
         let done = outcome.unwrap_or_else(|error| panic!("{name}: {error:#}"));
         let syncs = done.cost.syncs.expect("a floor counts its syncs");

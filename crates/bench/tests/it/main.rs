@@ -51,6 +51,36 @@ fn what_a_kill_and_a_new_process_leave_is_measured() {
     assert!(gate.status.success() && text(&gate).contains("3 series compared, 0 regressions"), "{}", text(&gate));
 }
 
+/// Every benchmark of Timelapse, those that run only by their names too, on everybody that it compares.
+#[test]
+fn timelapse_is_measured_beside_git_and_the_floor() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut arguments =
+        "run timelapse/ --engines timelapse,git,floor-append --dir data --out out".split(' ').collect::<Vec<_>>();
+    let large = ["checkpoint", "checkpoint-flatness", "first-checkpoint"].map(|name| format!("timelapse/{name}/1m"));
+    arguments.splice(2..2, large.iter().map(String::as_str));
+    arguments.extend("--ops 4 --warmup-ops 1 --repeats 1 --scale 0.001 --seconds 0.05".split(' '));
+    let output = bench(dir.path(), &arguments);
+    assert!(output.status.success(), "{}", text(&output));
+    let list = text(&bench(dir.path(), &["--list"]));
+    let csv = text(&bench(dir.path(), &["csv", "out"]));
+    for name in list.split_whitespace().filter(|word| word.starts_with("timelapse/")) {
+        assert!(csv.contains(&format!("{name},timelapse,")), "{name} left no result in {csv}");
+    }
+    for (name, engine) in [("checkpoint/1k", "git"), ("first-checkpoint/1m", "floor-append"), ("store-size", "git")] {
+        assert!(csv.contains(&format!("timelapse/{name},{engine},")), "{name} did not run on {engine}: {csv}");
+    }
+    let left = std::fs::read_dir(dir.path().join("data")).expect("exists").count();
+    assert_eq!(left, 0, "a working directory was left behind");
+
+    let output = bench(dir.path(), &["run", "timelapse/checkpoint/*m", "--engines", "timelapse", "--out", "none"]);
+    assert!(
+        text(&output).contains("no benchmark matches"),
+        "a pattern chose what only its name may: {}",
+        text(&output)
+    );
+}
+
 #[test]
 fn results_are_not_mixed_with_those_of_another_run() {
     let dir = tempfile::tempdir().expect("a directory");

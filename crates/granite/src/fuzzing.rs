@@ -1,7 +1,11 @@
 //! Doors for a fuzzer: every decoder, fed with arbitrary bytes. Not for programs.
 //!
-//! Nothing is expected of the answers but that they come: no panic, no endless loop, no memory beyond the input's size.
+//! Of the decoders nothing is expected but that their answers come: no panic, no endless loop, no memory beyond the input's size. A whole log
+//! is held to more, see [`log`](fn@log).
 
+mod log;
+
+pub use self::log::log;
 use crate::log::format::{OpReader, RecordHeader, SegmentHeader, check_meta};
 use crate::log::pointer::ValuePointer;
 use crate::manifest::ManifestState;
@@ -72,6 +76,8 @@ pub fn pointer(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     type Target = (&'static str, fn(&[u8]));
 
     /// If it fails, an input that a fuzzer once found makes a decoder panic.
@@ -79,12 +85,13 @@ mod tests {
     fn the_corpora_are_decoded_without_a_panic() {
         let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
         let corpora = std::path::Path::new(&crate_dir).join("../../fuzz/corpus");
-        let targets: [Target; 5] = [
+        let targets: [Target; 6] = [
             ("block", super::block),
             ("footer", super::footer),
             ("record", super::record),
             ("manifest", super::manifest),
             ("pointer", super::pointer),
+            ("log", |bytes| super::log(&(Arc::new(vfs_sim::SimDisk::new()) as _), bytes)),
         ];
         for (target, decode) in targets {
             let files: Vec<_> = std::fs::read_dir(corpora.join(target)).unwrap().collect();

@@ -257,12 +257,13 @@ impl<'a> OpReader<'a> {
             Kind::Inline => Action::Put(self.input.bytes()?),
             Kind::Separated => {
                 let len = u32::try_from(self.input.varint()?).ok()?;
-                if len as usize > MAX_VALUE_LEN {
+                // A segment without bytes of values is removed with the log, whatever points into it.
+                if len == 0 || len as usize > MAX_VALUE_LEN {
                     return None;
                 }
                 Action::PutSeparated { len, crc: self.input.u32()? }
             }
-            Kind::RangeDelete => Action::DeleteRange { end: self.input.bytes()? },
+            Kind::RangeDelete => Action::DeleteRange { end: self.input.bytes().filter(|end| *end > key)? },
         };
         Some(Op { keyspace, key, action })
     }
@@ -356,8 +357,9 @@ mod tests {
                 action: match kind {
                     0 => Action::Delete,
                     1 => Action::Put(value),
-                    2 => Action::PutSeparated { len: value.len() as u32, crc: *crc },
-                    _ => Action::DeleteRange { end: value },
+                    2 => Action::PutSeparated { len: 1 + value.len() as u32, crc: *crc },
+                    _ if value > key => Action::DeleteRange { end: value },
+                    _ => Action::Delete,
                 },
             }).collect();
             let mut meta = Vec::new();

@@ -268,7 +268,7 @@ impl Log<'_> {
             window.open(segment);
             while at + RECORD_HEADER_LEN as u64 <= segment.len {
                 if let Some(header) = window.record(at, segment_header.incarnation)?
-                    && header.first_seq >= next
+                    && header.first_seq >= next.max(segment_header.first_seq)
                     && header.end_seq() <= below
                     && window.body_is_intact(at, &header)?
                 {

@@ -21,9 +21,9 @@ pub fn files(disk: &SimDisk) -> Vec<PathBuf> {
 }
 
 /// What a keyspace should say: every key ever used, with its value or none.
-type Expected = BTreeMap<&'static str, BTreeMap<Vec<u8>, Option<Value>>>;
+pub type Expected = BTreeMap<&'static str, BTreeMap<Vec<u8>, Option<Value>>>;
 
-fn expected(notes: &Notes) -> Expected {
+pub fn expected(notes: &Notes) -> Expected {
     let of = |slot: usize| {
         let content = notes.lives.get(&slot).and_then(|life| notes.content.get(life));
         let value = |key: &[u8]| content.and_then(|content| content.get(key)).map(|(_, value)| Arc::clone(value));
@@ -46,7 +46,7 @@ fn typed<T>(what: &str, result: Result<T>) -> std::result::Result<T, Noticed> {
 }
 
 /// Opens a damaged database and reads everything: every answer is right, or an error.
-fn read_everything(disk: &SimDisk, expected: &Expected) -> Noticed {
+pub fn read_everything(disk: &SimDisk, expected: &Expected) -> Noticed {
     let options = tiny().vfs(Arc::new(disk.clone())).manual_compaction_only(true);
     let Ok(db) = typed("open", Db::open("/db", &options)) else { return Noticed(true) };
     let mut noticed = false;

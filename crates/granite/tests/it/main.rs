@@ -10,6 +10,7 @@ mod damage;
 mod faults;
 mod hooked;
 mod kill;
+mod killed;
 mod metamorphic;
 mod mutation;
 mod ops;

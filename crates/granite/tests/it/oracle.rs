@@ -216,6 +216,15 @@ impl Notes {
         (content, doubtful)
     }
 
+    /// What each slot's keyspace holds if the commits with these sequence numbers had never been.
+    pub fn content_without(&self, lost: std::ops::Range<u64>) -> BTreeMap<usize, Content> {
+        let is_kept = |event: &&Event| !matches!(event, Event::Commit { last, .. } if lost.contains(last));
+        let events: Vec<Event> = self.events.iter().filter(is_kept).cloned().collect();
+        let mut content = BTreeMap::new();
+        replay(&events, u64::MAX, &mut content);
+        self.lives.iter().map(|(&slot, life)| (slot, content.remove(life).unwrap_or_default())).collect()
+    }
+
     /// The state was found by an open that succeeded: from now on it is what must survive.
     pub fn settled_at(&self, seq: u64) -> Self {
         let mut notes = self.clone();

@@ -67,7 +67,12 @@ fn timelapse_is_measured_beside_git_and_the_floor() {
     for name in list.split_whitespace().filter(|word| word.starts_with("timelapse/")) {
         assert!(csv.contains(&format!("{name},timelapse,")), "{name} left no result in {csv}");
     }
-    for (name, engine) in [("checkpoint/1k", "git"), ("first-checkpoint/1m", "floor-append"), ("store-size", "git")] {
+    for (name, engine) in [
+        ("checkpoint/1k", "git"),
+        ("first-checkpoint/1m", "floor-append"),
+        ("store-size", "git"),
+        ("restore/1k", "git"),
+    ] {
         assert!(csv.contains(&format!("timelapse/{name},{engine},")), "{name} did not run on {engine}: {csv}");
     }
     let left = std::fs::read_dir(dir.path().join("data")).expect("exists").count();

@@ -11,6 +11,7 @@ mod journal;
 mod memory;
 mod objects;
 mod repository;
+mod restore;
 mod saves;
 mod text;
 mod tree;
@@ -71,6 +72,7 @@ pub(super) enum Workload {
     Flatness(Flatness),
     First(First),
     Saves,
+    Restore,
     Objects(Objects),
     Journal,
     Collect,
@@ -85,6 +87,7 @@ impl Workload {
             (_, None) => false,
             (_, Some(Contender::Timelapse)) | (Self::Checkpoints(_) | Self::First(_), _) => true,
             (Self::History, Some(Contender::Git(tool))) => tool == Tool::Git,
+            (Self::Restore, Some(Contender::Git(_))) => true,
             _ => false,
         }
     }
@@ -117,6 +120,7 @@ impl Workload {
             Self::Flatness(flatness) => flatness.run(site),
             Self::First(first) => first.run(site, contender),
             Self::Saves => saves::run_saves(site),
+            Self::Restore => restore::run(site, contender),
             Self::Objects(objects) => objects.run(site),
             Self::Journal => journal::run(site),
             Self::Collect => collect::run(site),
@@ -159,6 +163,7 @@ pub(super) fn benchmarks() -> Vec<Benchmark> {
             "from the close of a file to its durable checkpoint; 100 saves 50 ms apart",
             Workload::Saves,
         ),
+        ("restore/1k", "1,000 files of 10,000 brought into another state; Git: checkout", Workload::Restore),
         ("blob/put", "a new blob of 128 B to 16 KiB, not synced", Workload::Objects(Objects::PutBlob)),
         ("blob/get", "a blob of twenty thousand", Workload::Objects(Objects::GetBlob)),
         (

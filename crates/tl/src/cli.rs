@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tl_daemon::wire::StoreId;
 
 use crate::commands::{
-    completions, config, daemon, doctor, du, flush, gc, info, init, label, pin, pins, purge, repair, run, start,
-    status, stop, stores, unpin, verify, watch,
+    completions, config, daemon, doctor, du, flush, gc, info, init, label, pin, pins, purge, redo, repair, restore,
+    run, start, status, stop, stores, undo, unpin, verify, watch,
 };
 
 /// Continuous checkpoints of a working directory: every state of your files can be had back.
@@ -76,6 +76,9 @@ pub enum Command {
     Stores(stores::Arguments),
     Du(du::Arguments),
     Info(info::Arguments),
+    Restore(restore::Arguments),
+    Undo(undo::Arguments),
+    Redo(redo::Arguments),
     Pin(pin::Arguments),
     Unpin(unpin::Arguments),
     Pins(pins::Arguments),

@@ -10,6 +10,7 @@ mod environment;
 mod external;
 mod failure;
 mod output;
+mod restored;
 mod session;
 
 use std::process::ExitCode;

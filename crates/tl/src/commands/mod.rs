@@ -13,12 +13,15 @@ pub mod label;
 pub mod pin;
 pub mod pins;
 pub mod purge;
+pub mod redo;
 pub mod repair;
+pub mod restore;
 pub mod run;
 pub mod start;
 pub mod status;
 pub mod stop;
 pub mod stores;
+pub mod undo;
 pub mod unpin;
 pub mod verify;
 pub mod watch;
@@ -44,6 +47,9 @@ pub fn run(context: &mut Context, command: Command) -> Result<ExitCode> {
         Command::Stores(arguments) => stores::run(context, &arguments),
         Command::Du(arguments) => du::run(context, &arguments),
         Command::Info(arguments) => info::run(context, &arguments),
+        Command::Restore(arguments) => restore::run(context, &arguments),
+        Command::Undo(arguments) => undo::run(context, &arguments),
+        Command::Redo(arguments) => redo::run(context, &arguments),
         Command::Pin(arguments) => pin::run(context, &arguments),
         Command::Unpin(arguments) => unpin::run(context, &arguments),
         Command::Pins(arguments) => pins::run(context, &arguments),

@@ -15,6 +15,7 @@ mod init;
 mod label;
 mod pins;
 mod purge;
+mod restore;
 mod run;
 mod start;
 mod status;

@@ -43,9 +43,19 @@ impl Lab {
 
     pub fn with_form(form: Form) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        Self::at(dir, state, form)
+    }
+
+    /// With the state directory elsewhere than the project.
+    pub fn with_state(state: PathBuf) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), state, Form::Outside)
+    }
+
+    fn at(dir: TempDir, state: PathBuf, form: Form) -> Self {
         let root = dir.path().join("project");
         fs::create_dir(&root).unwrap();
-        let stores = Stores::new(dir.path().join("state"), Arc::new(DiskVfs::new()));
+        let stores = Stores::new(state, Arc::new(DiskVfs::new()));
         stores.create(&root, form).unwrap().finish().unwrap();
         let place = place(&stores, &dir.path().join("run"), &root);
         let root = place.root.path.clone();

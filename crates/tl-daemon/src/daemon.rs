@@ -88,6 +88,7 @@ pub(crate) fn take_place(vfs: &dyn Vfs, store: &StoreDir) -> Result<Box<dyn Lock
 /// # Errors
 /// [`Error::AlreadyRunning`] if another daemon has the store; why the store cannot be opened, the socket not be bound, or the root not be watched.
 pub fn run(config: &DaemonConfig, log: Option<&DaemonLog>, ready: impl FnOnce()) -> Result<()> {
+    crate::memory::keep_little();
     let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs::new());
     let _place = take_place(&*vfs, &config.store)?;
     let signals = Signals::register().map_err(|error| Error::io("handle signals for", config.store.path(), error))?;

@@ -20,6 +20,23 @@ pub(crate) fn measure() -> Option<MeasuredMemory> {
     None
 }
 
+/// Has the allocator keep little for itself: one place for small pieces that all threads share, and large ones straight from the system, which gets them back
+/// when they are freed. For a process of its own; call it before there are threads.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the allocator of the C library has no other interface")]
+pub(crate) fn keep_little() {
+    const LARGE_LEN: libc::c_int = 64 << 10;
+    // SAFETY: the calls take no pointers. They set options of the allocator, which it takes at any time.
+    let taken = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) & libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_LEN) };
+    if taken == 0 {
+        tracing::debug!("the allocator stays as it is");
+    }
+}
+
+/// Has the allocator keep little for itself: elsewhere there is nothing to choose.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn keep_little() {}
+
 /// Gives freed memory back to the system, where the allocator keeps it otherwise.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "the allocator of the C library has no other interface")]

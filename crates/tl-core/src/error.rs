@@ -127,9 +127,6 @@ pub enum Error {
         /// The path that is out of order.
         path: RepoPathBuf,
     },
-    /// An earlier write of the same capture failed, so that its objects are incomplete.
-    #[error("an earlier write of this capture failed: begin another")]
-    CaptureFailed,
     /// Whoever holds the objects did not hand one out.
     #[error("cannot get object {id}: {reason}")]
     Unavailable {
@@ -164,7 +161,7 @@ impl Error {
         match self {
             Self::Database(error) => error.kind(),
             // The source can be another one the next time, and so can the collection.
-            Self::Source(_) | Self::CaptureFailed | Self::CollectionBusy | Self::Unavailable { .. } => ErrorKind::Retry,
+            Self::Source(_) | Self::CollectionBusy | Self::Unavailable { .. } => ErrorKind::Retry,
             Self::Missing { .. } | Self::Damaged { .. } => ErrorKind::Repair,
             Self::Purged { .. }
             | Self::BlobTooLarge { .. }

@@ -4,8 +4,7 @@ mod chunked;
 mod pending;
 
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use granite::{Durability, Seq, WriteBatch};
 use parking_lot::Mutex;
@@ -30,13 +29,14 @@ const IDLE_MAX: usize = 8;
 /// is not written again. Beyond 4 MiB, objects go ahead in batches of their own that are not synced; the last batch, which says what the objects are
 /// for, brings everything before it to the disk. A capture that is dropped without a commit leaves at most objects that nothing refers to.
 ///
-/// After a failed put or commit the capture is of no use: begin another.
+/// After a failed put or commit the capture is of no use, and every further call fails for the same reason: begin another.
 #[derive(Debug)]
 pub struct Capture {
     store: Store,
     live: LiveCapture,
     pending: Mutex<Pending>,
-    failed: AtomicBool,
+    /// Why an earlier write failed, so that objects of this capture are missing.
+    failed: OnceLock<Error>,
     encoders: Mutex<Vec<Encoder>>,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
@@ -69,7 +69,7 @@ impl Store {
             store: self.clone(),
             live: self.shared.gate.enter(self.db()),
             pending: Mutex::default(),
-            failed: AtomicBool::new(false),
+            failed: OnceLock::new(),
             encoders: Mutex::default(),
             buffers: Mutex::default(),
         })
@@ -86,7 +86,7 @@ impl Capture {
     /// Puts a file's content that is in memory.
     ///
     /// # Errors
-    /// [`Error::BlobTooLarge`], [`Error::CaptureFailed`], or an error of the database.
+    /// [`Error::BlobTooLarge`], an error of the database, of this write or an earlier one.
     pub fn put_blob(&self, content: &[u8]) -> Result<Blob> {
         if content.len() > WHOLE_BLOB_LEN_MAX {
             let mut put = ChunkedPut::new(self);
@@ -143,7 +143,7 @@ impl Capture {
     /// says nothing about that.
     ///
     /// # Errors
-    /// [`Error::CaptureFailed`], or an error of the database.
+    /// An error of the database, of this write or an earlier one.
     pub fn put_tree(&self, tree: &Tree) -> Result<ObjectId> {
         self.put_shared_tree(&Arc::new(tree.clone()))
     }
@@ -169,7 +169,7 @@ impl Capture {
     /// the last batch: all of it or, after a crash, none.
     ///
     /// # Errors
-    /// [`Error::CaptureFailed`], or an error of the database: then nothing of the last batch is written, unless the database refuses
+    /// An error of the database, of this write or an earlier one: then nothing of the last batch is written, unless the database refuses
     /// further writes and only its next opening can tell.
     pub fn commit(mut self, add: impl FnOnce(&mut WriteBatch), durability: Durability) -> Result<Committed> {
         self.check()?;
@@ -234,13 +234,14 @@ impl Capture {
                 Ok(committed.seq)
             }
             Err(error) => {
-                self.failed.store(true, Ordering::Release);
-                Err(error.into())
+                // The first cause is the one to tell, also to a put in another thread that only meets its consequence.
+                let cause = self.failed.get_or_init(|| error.into());
+                Err(cause.clone())
             }
         }
     }
 
     fn check(&self) -> Result<()> {
-        if self.failed.load(Ordering::Acquire) { Err(Error::CaptureFailed) } else { Ok(()) }
+        self.failed.get().map_or(Ok(()), |cause| Err(cause.clone()))
     }
 }

@@ -68,7 +68,7 @@ fn a_full_disk_is_said_and_loses_nothing() {
                 matches!(failure.kind, FailureKind::Full | FailureKind::Retry | FailureKind::Stopping),
                 "{failure:?}"
             );
-            assert!(failure.hint.is_some());
+            assert!(failure.hint.is_some(), "{failure:?}");
         }
         other => panic!("{other:?}"),
     }

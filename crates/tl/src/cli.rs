@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tl_daemon::wire::StoreId;
 
 use crate::commands::{
-    completions, config, daemon, doctor, du, flush, gc, info, init, label, pin, pins, purge, redo, repair, restore,
-    run, start, status, stop, stores, undo, unpin, verify, watch,
+    bisect, blame, cat, completions, config, daemon, diff, doctor, du, flush, gc, grep, info, init, label, log, ls,
+    pin, pins, purge, redo, repair, restore, run, show, start, status, stop, stores, undo, unpin, verify, watch,
 };
 
 /// Continuous checkpoints of a working directory: every state of your files can be had back.
@@ -83,6 +83,14 @@ pub enum Command {
     Unpin(unpin::Arguments),
     Pins(pins::Arguments),
     Label(label::Arguments),
+    Log(log::Arguments),
+    Show(show::Arguments),
+    Diff(diff::Arguments),
+    Cat(cat::Arguments),
+    Ls(ls::Arguments),
+    Blame(blame::Arguments),
+    Grep(grep::Arguments),
+    Bisect(bisect::Arguments),
     Gc(gc::Arguments),
     Verify(verify::Arguments),
     Repair(repair::Arguments),

@@ -76,6 +76,14 @@ impl From<Code> for ExitCode {
     }
 }
 
+/// What the store answered, if that is what went wrong.
+pub fn refusal(error: &anyhow::Error) -> Option<&wire::Failure> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<DaemonError>() {
+        Some(DaemonError::Refused(failure)) => Some(failure),
+        _ => cause.downcast_ref::<wire::Failure>(),
+    })
+}
+
 /// The exit code for an error.
 pub fn code(error: &anyhow::Error) -> Code {
     for cause in error.chain() {

@@ -3,15 +3,22 @@
 //! Here are the command line, what is asked of the store, and how answers are shown. What another program could want to do with a store belongs into the
 //! crates below. Nothing here opens a database: a command asks through a session, which talks to the daemon or carries the request out itself.
 
+mod bisect;
+mod blame;
 mod cli;
 mod commands;
 mod context;
+mod diff;
 mod environment;
 mod external;
 mod failure;
+mod grep;
+mod history;
 mod output;
+mod place;
 mod restored;
 mod session;
+mod text;
 
 use std::process::ExitCode;
 

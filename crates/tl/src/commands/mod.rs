@@ -1,15 +1,22 @@
 //! The commands, one file each: its arguments, what it asks of the store, and how the answer is shown.
 
+pub mod bisect;
+pub mod blame;
+pub mod cat;
 pub mod completions;
 pub mod config;
 pub mod daemon;
+pub mod diff;
 pub mod doctor;
 pub mod du;
 pub mod flush;
 pub mod gc;
+pub mod grep;
 pub mod info;
 pub mod init;
 pub mod label;
+pub mod log;
+pub mod ls;
 pub mod pin;
 pub mod pins;
 pub mod purge;
@@ -17,6 +24,7 @@ pub mod redo;
 pub mod repair;
 pub mod restore;
 pub mod run;
+pub mod show;
 pub mod start;
 pub mod status;
 pub mod stop;
@@ -54,6 +62,14 @@ pub fn run(context: &mut Context, command: Command) -> Result<ExitCode> {
         Command::Unpin(arguments) => unpin::run(context, &arguments),
         Command::Pins(arguments) => pins::run(context, &arguments),
         Command::Label(arguments) => label::run(context, &arguments),
+        Command::Log(arguments) => log::run(context, &arguments),
+        Command::Show(arguments) => show::run(context, &arguments),
+        Command::Diff(arguments) => diff::run(context, &arguments),
+        Command::Cat(arguments) => cat::run(context, &arguments),
+        Command::Ls(arguments) => ls::run(context, &arguments),
+        Command::Blame(arguments) => blame::run(context, &arguments),
+        Command::Grep(arguments) => grep::run(context, &arguments),
+        Command::Bisect(arguments) => bisect::run(context, &arguments),
         Command::Gc(arguments) => gc::run(context, &arguments),
         Command::Verify(arguments) => verify::run(context, &arguments),
         Command::Repair(arguments) => repair::run(context, &arguments),

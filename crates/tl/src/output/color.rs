@@ -40,6 +40,17 @@ impl Paint {
         Self { enabled }
     }
 
+    /// No colour.
+    #[cfg(test)]
+    pub const fn plain() -> Self {
+        Self { enabled: false }
+    }
+
+    /// True if there is any colour.
+    pub const fn is_enabled(self) -> bool {
+        self.enabled
+    }
+
     /// Text in any style.
     pub const fn styled<T>(self, text: T, style: Style) -> Painted<T> {
         Painted { text, style: if self.enabled { style } else { Style::new() } }

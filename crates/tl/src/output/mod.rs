@@ -37,6 +37,7 @@ pub struct Output {
     error_paint: Paint,
     /// The command line of the pager that long output goes through.
     pager: Option<std::ffi::OsString>,
+    is_terminal: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl Output {
             paint: Paint::choose(settings.color, environment, environment.stdout_is_terminal),
             error_paint: Paint::choose(settings.color, environment, environment.stderr_is_terminal),
             pager: pages.then(|| pager::command(environment.pager.as_deref())).flatten(),
+            is_terminal: environment.stdout_is_terminal,
         }
     }
 
@@ -70,6 +72,11 @@ impl Output {
     /// How text on standard error is coloured.
     pub const fn error_paint(&self) -> Paint {
         self.error_paint
+    }
+
+    /// Standard output is a terminal.
+    pub const fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// What follows can be long: on a terminal it goes through the pager. To be called before the first line, and after leases and locks are given up: a reader

@@ -3,37 +3,35 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use tl_daemon::wire::{Answer, Repair, Request};
+use tl_daemon::session;
+use tl_daemon::wire::Item;
 
 use super::verify::{self, DamageJson};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::session::{Session, unexpected};
 
-/// Mend what is damaged from the files that are still there, and say what is lost
+/// Mend what is damaged from the files that are still there, and say what is lost. The daemon has to be stopped; `tl verify` only looks
 #[derive(Debug, Args)]
-pub struct Arguments {
-    /// Only say what would be done
-    #[arg(long)]
-    dry_run: bool,
-}
+pub struct Arguments {}
 
 #[derive(Serialize)]
 struct RepairedJson<'a> {
-    dry_run: bool,
     found: u64,
     mended: u64,
     lost: u64,
     damage: Vec<DamageJson<'a>>,
 }
 
-pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
-    let request = Request::Repair(Repair { dry_run: arguments.dry_run });
-    let (answer, damage) = verify::ask(context, &mut Session::open_to_write(context)?, request)?;
-    let Answer::Repaired(repaired) = answer else { return Err(unexpected(&answer)) };
+pub fn run(context: &mut Context, _arguments: &Arguments) -> Result<()> {
+    let place = context.place(&context.locate()?)?;
+    let mut damage = Vec::new();
+    let repaired = session::repair(&place, &mut |item| {
+        if let Item::Damage(one) = item {
+            damage.push(one);
+        }
+    })?;
     if context.out.is_json() {
         context.out.json(&RepairedJson {
-            dry_run: repaired.dry_run,
             found: repaired.found,
             mended: repaired.mended,
             lost: repaired.lost,
@@ -41,10 +39,9 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
         })?;
     } else {
         verify::show(&mut context.out, &damage)?;
-        let would = if repaired.dry_run { "would be mended" } else { "mended" };
         let line = match repaired.found {
             0 => "nothing is damaged".to_owned(),
-            found => format!("{found} places are damaged: {} {would}, {} lost", repaired.mended, repaired.lost),
+            found => format!("{found} places are damaged: {} mended, {} lost", repaired.mended, repaired.lost),
         };
         context.out.line(line)?;
     }

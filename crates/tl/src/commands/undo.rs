@@ -11,25 +11,19 @@ use crate::session::Session;
 
 /// Go back to what was there before the newest restore, byte for byte
 #[derive(Debug, Args)]
-#[group(id = "step")]
 pub struct Arguments {
     /// Do not ask
     #[arg(short, long)]
-    pub yes: bool,
+    yes: bool,
     /// Only say what would be done
     #[arg(long)]
-    pub dry_run: bool,
+    dry_run: bool,
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
-    step(context, arguments, Request::Undo)
-}
-
-/// An undo or a redo.
-pub fn step(context: &mut Context, arguments: &Arguments, request: impl Fn(Step) -> Request) -> Result<()> {
     let mut session = Session::open_to_capture(context)?;
     let provenance = context.provenance();
-    let of = |dry_run| request(Step { dry_run, provenance: provenance.clone() });
+    let of = |dry_run| Request::Undo(Step { dry_run, provenance: provenance.clone() });
     if arguments.dry_run || !arguments.yes {
         let (steps, planned) = restored::ask(context, &mut session, of(true))?;
         if arguments.dry_run {

@@ -23,6 +23,7 @@ mod log;
 mod ls;
 mod pins;
 mod purge;
+mod repair;
 mod restore;
 mod run;
 mod show;

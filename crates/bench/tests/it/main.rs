@@ -86,6 +86,19 @@ fn timelapse_is_measured_beside_git_and_the_floor() {
     );
 }
 
+/// Without `--ops` the clock alone ends it: a flood that made nothing, or never ended, would look like a good one.
+#[test]
+fn a_flood_by_the_clock_makes_events_and_all_are_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let arguments = "run timelapse/events --engines timelapse --dir data --out out --repeats 1 --seconds 0.3";
+    let output = bench(dir.path(), &arguments.split(' ').collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", text(&output));
+    let csv = text(&bench(dir.path(), &["csv", "out"]));
+    let (_, read) = csv.split_once("events_read=").expect("a figure");
+    let read: u64 = read.split(' ').next().and_then(|word| word.parse().ok()).expect("a number");
+    assert!(read > 0, "{csv}");
+}
+
 #[test]
 fn results_are_not_mixed_with_those_of_another_run() {
     let dir = tempfile::tempdir().expect("a directory");

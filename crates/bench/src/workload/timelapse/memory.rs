@@ -123,17 +123,12 @@ fn saves(site: &Site<'_>, files: u64) -> Result<Measurement> {
     let length = Duration::from_secs_f64(site.parameters.seconds);
     let count = site.parameters.operations.unwrap_or((length.as_secs_f64() * SAVES_PER_SECOND as f64) as u64).max(1);
     let mut recorder = Recorder::new(1)?;
-    let stop = AtomicBool::new(false);
     let meter = Meter::start(&watching.subject.meters)?;
-    let (watching, stopped) = (&watching, &stop);
+    let watching = &watching;
     let peak = with_peak(|| {
         thread::scope(|scope| {
-            let saver = scope.spawn(|| {
-                let saved = save_paced(&mut tree, count);
-                stopped.store(true, Ordering::Release);
-                saved
-            });
-            while !stopped.load(Ordering::Acquire) {
+            let saver = scope.spawn(|| save_paced(&mut tree, count));
+            while !saver.is_finished() {
                 let start = Instant::now();
                 if let Some(outcome) = watching.step(Instant::now() + Duration::from_millis(20))? {
                     let saved = outcome.stats.files();
@@ -186,6 +181,15 @@ impl Peak {
     }
 }
 
+/// Says that something is over when it is dropped.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Looks at the memory of this process while `work` runs.
 fn with_peak(work: impl FnOnce() -> Result<()>) -> Result<Peak> {
     let before = ResidentMemory::now()?;
@@ -204,8 +208,10 @@ fn with_peak(work: impl FnOnce() -> Result<()>) -> Result<Peak> {
                 thread::sleep(SAMPLE_INTERVAL);
             }
         });
+        // The thread ends even if the work panics.
+        let ending = Ending(&over);
         let worked = work();
-        over.store(true, Ordering::Release);
+        drop(ending);
         let (private_bytes, total_bytes) =
             sampler.join().map_err(|_| anyhow!("the thread that looks at memory panicked"))??;
         worked?;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,17 +105,12 @@ pub(super) fn run_flood(site: &Site<'_>) -> Result<Measurement> {
     let before = watcher.stats();
     let limit = site.measured();
     let (length, events_max) = (limit.time, limit.operations);
-    let stop = AtomicBool::new(false);
     let mut recorder = Recorder::new(1)?;
     let meter = Meter::start(&crate::engines::NoDatabase)?;
     let mut batches = 0_u64;
     let steps = thread::scope(|scope| -> Result<Vec<(u64, Duration)>> {
-        let writer = scope.spawn(|| {
-            let made = flood(&paths, length, events_max);
-            stop.store(true, Ordering::Release);
-            made
-        });
-        while !stop.load(Ordering::Acquire) {
+        let writer = scope.spawn(|| flood(&paths, length, events_max));
+        while !writer.is_finished() {
             if !watcher.wait(Instant::now() + Duration::from_millis(20)).is_empty() {
                 batches += 1;
                 watcher.checkpointed();
@@ -161,7 +155,7 @@ fn flood(paths: &[PathBuf], length: Duration, events_max: u64) -> Result<Vec<(u6
         if elapsed >= length || made >= events_max {
             return Ok(steps);
         }
-        let due = ((elapsed.as_secs_f64() * FLOOD_PER_SECOND) as u64).min(events_max.next_multiple_of(2));
+        let due = ((elapsed.as_secs_f64() * FLOOD_PER_SECOND) as u64).min(events_max.saturating_add(1));
         if due < made + EVENTS_PER_WRITE {
             thread::sleep(FLOOD_STEP);
             continue;

@@ -156,6 +156,14 @@ impl State {
         batch
     }
 
+    fn drop_marks(&mut self) {
+        self.dirty.clear();
+        self.scanned.clear();
+        self.scan_due = None;
+        self.rules_changed = false;
+        self.marker_changed = false;
+    }
+
     fn mark_scans_that_are_due(&mut self, now: Instant) {
         if self.scan_due.is_some_and(|due| due <= now) {
             self.mark_scans(now);
@@ -290,11 +298,7 @@ impl Marks<'_> {
             return;
         }
         if last {
-            self.state.dirty.clear();
-            self.state.scanned.clear();
-            self.state.scan_due = None;
-            self.state.rules_changed = false;
-            self.state.marker_changed = false;
+            // With this guard everything that was not handed out goes.
             self.state.ended = Some(event.clone());
         }
         self.state.root = Some(event);
@@ -308,6 +312,10 @@ impl Marks<'_> {
 
 impl Drop for Marks<'_> {
     fn drop(&mut self) {
+        // A backend may still read what happened before the end; it is told no more.
+        if self.state.ended.is_some() {
+            self.state.drop_marks();
+        }
         let sooner = |until: Instant| self.earliest.is_some_and(|earliest| earliest < until);
         if self.state.sleeping_until.is_some_and(sooner) {
             self.changes.wake.notify_all();

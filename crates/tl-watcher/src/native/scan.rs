@@ -146,17 +146,22 @@ impl Native {
                 self.changes.marks().scan(path, ScanReason::Alias);
                 return Watched::Not;
             }
+            // It left, and is back at its place before it was given up: it stays watched, and what happened beneath it while it was away was told
+            // under paths that led nowhere.
+            Some(node) if self.take_back(node) => {
+                self.table.replace(node, parent, name);
+                Watched::Moved(node)
+            }
             Some(node) if self.table.stands_at(node, parent, name) => {
                 self.no_longer_scanned(path);
                 return Watched::Known(node);
             }
-            Some(node) if self.is_alias(node, directory) => {
+            Some(node) if self.is_alias(node, path, directory) => {
                 self.changes.marks().scan(path, ScanReason::Alias);
                 return Watched::Not;
             }
             Some(node) => {
                 self.table.replace(node, parent, name);
-                self.moves.retain(|departure| departure.node != node);
                 Watched::Moved(node)
             }
             None => Watched::New(self.table.insert(parent, name, wd)),
@@ -179,11 +184,22 @@ impl Native {
         self.changes.marks().scan(path, ScanReason::WatchLimit);
     }
 
-    /// True if the directory that `node` stands for is still found at its path and is the same as `directory`: then it has two paths.
-    fn is_alias(&self, node: NodeId, directory: &OwnedFd) -> bool {
-        let mut path = Vec::new();
-        self.table.path(node, &mut path);
-        let Ok(other) = beneath::open_directory(self.root.directory().as_fd(), &path) else { return false };
+    /// Ends the wait for a directory that left its place. True if it was waited for.
+    fn take_back(&mut self, node: NodeId) -> bool {
+        let before = self.moves.len();
+        self.moves.retain(|departure| departure.node != node);
+        self.moves.len() < before
+    }
+
+    /// True if the directory that `node` stands for is still found at its own path, which is another than `path`, and is the same as `directory`:
+    /// then it has two paths.
+    fn is_alias(&self, node: NodeId, path: &[u8], directory: &OwnedFd) -> bool {
+        let mut own = Vec::new();
+        self.table.path(node, &mut own);
+        if own == path {
+            return false;
+        }
+        let Ok(other) = beneath::open_directory(self.root.directory().as_fd(), &own) else { return false };
         match (fstat(directory), fstat(&other)) {
             (Ok(here), Ok(there)) => (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino),
             _ => false,

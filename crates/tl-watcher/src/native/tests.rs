@@ -121,3 +121,56 @@ fn a_directory_that_left_the_tree_gives_its_watches_back() {
     fs::write(outside.path().join("a/b/c/x"), b"").unwrap();
     assert!(fixture.drain().is_empty());
 }
+
+/// If it fails, a directory that leaves the tree and comes back to its place at once is given up a moment later, with everything beneath it, and what was made
+/// in it meanwhile is never watched: nothing that happens there is noticed.
+#[test]
+fn a_directory_that_comes_back_to_its_place_stays_watched_with_what_was_made_in_it() {
+    let fixture = Fixture::new();
+    let outside = tempfile::tempdir_in(fixture.path().parent().unwrap()).unwrap();
+    let (place, away) = (fixture.path().join("place"), outside.path().join("away"));
+    fs::create_dir_all(place.join("old")).unwrap();
+    fixture.drain();
+    let mut held = fixture.engine.hold();
+    fs::rename(&place, &away).unwrap();
+    fs::create_dir_all(away.join("new/deep")).unwrap();
+    held.read_events(usize::MAX).unwrap();
+    fs::rename(&away, &place).unwrap();
+    held.drain().unwrap();
+    assert!(held.moves.is_empty(), "it is back, and still taken for one that left");
+    // Whatever is still waited for has waited long enough.
+    for departure in &mut held.moves {
+        departure.since -= MOVE_PATIENCE;
+    }
+    held.give_up_moves();
+    drop(held);
+    fixture.changes.take_all();
+    for path in ["place/old/a", "place/new/b", "place/new/deep/c"] {
+        fs::write(fixture.path().join(path), "x").unwrap();
+        let batch = fixture.drain();
+        assert!(batch.paths.iter().any(|found| found.as_bytes() == path.as_bytes()), "{path}: {batch:?}");
+    }
+}
+
+/// If it fails, a directory that gives its place to another for a moment and takes it again is held for one with two paths, and only scanned from then on.
+#[test]
+fn a_directory_that_takes_its_place_again_from_another_has_one_path() {
+    let fixture = Fixture::new();
+    let outside = tempfile::tempdir_in(fixture.path().parent().unwrap()).unwrap();
+    let (place, away) = (fixture.path().join("place"), outside.path().join("away"));
+    fs::create_dir(&place).unwrap();
+    fixture.drain();
+    let mut held = fixture.engine.hold();
+    fs::rename(&place, &away).unwrap();
+    fs::create_dir(&place).unwrap();
+    held.drain().unwrap();
+    fs::remove_dir(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    held.drain().unwrap();
+    held.drain().unwrap();
+    drop(held);
+    fixture.changes.take_all();
+    assert_eq!(fixture.changes.scanned(), []);
+    fs::write(place.join("a"), "x").unwrap();
+    assert!(fixture.drain().paths.iter().any(|found| found.as_bytes() == b"place/a"));
+}

@@ -7,7 +7,6 @@ use tl_watcher::{Mode, RootEvent};
 use crate::tree::{Tree, on_each_backend, reaches};
 
 #[test]
-#[ignore = "now and then what was in the root is told as changed before its end is: SHORTCOMINGS.md"]
 fn a_removed_root_is_told_and_is_no_empty_state() {
     on_each_backend(|backend| {
         let tree = Tree::with(backend, |root| fs::create_dir_all(root.join("a/b")).unwrap(), |_| {});

@@ -7,6 +7,8 @@ use serde::Serialize;
 use tl_daemon::wire::{self, FailureKind};
 use tl_daemon::{Error as DaemonError, ErrorKind};
 
+use crate::text::Escaped;
+
 /// Failures of this program's own.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -217,6 +219,11 @@ struct Report<'a> {
     exit_code: u8,
 }
 
+/// A message for the terminal, with the names of files in it that could drive one.
+fn harmless(message: &str) -> String {
+    message.lines().map(|line| Escaped(line.as_bytes()).to_string()).collect::<Vec<_>>().join("\n")
+}
+
 /// Tells standard error about it, and the caller of the program by the exit code.
 pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let code = code(error);
@@ -226,9 +233,9 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         match serde_json::to_string(&report) {
             Ok(line) if json => eprintln!("{line}"),
             _ => {
-                eprintln!("tl: {message}");
+                eprintln!("tl: {}", harmless(&message));
                 if let Some(hint) = report.hint {
-                    eprintln!("hint: {hint}");
+                    eprintln!("hint: {}", harmless(&hint));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use anyhow::Result;
-use tl_core::{Entry, ObjectId, Objects, RepoPath, RepoPathBuf};
+use tl_core::{Change, Entry, ObjectId, Objects, RepoPath, RepoPathBuf};
 use tl_daemon::wire::{self, Answer, Checkpoint, CheckpointId, Flush, Item, LogQuery, PathBytes, Reason, Request};
 use tl_journal::names::{Now, parse_time};
 
@@ -144,7 +144,7 @@ pub fn files_between(
     let mut changes = Vec::new();
     for change in objects.diff(before, after)? {
         let change = change?;
-        if is_wanted(&change.path, paths) {
+        if is_wanted(&change.path, paths) && !goes_without_saying(&change) {
             changes.push(change);
         }
     }
@@ -156,6 +156,15 @@ pub fn files_between(
             _ => None,
         })
     })
+}
+
+/// True for a directory that came or went with what is in it.
+fn goes_without_saying(change: &Change) -> bool {
+    let only = match (&change.before, &change.after) {
+        (None, Some(only)) | (Some(only), None) => only,
+        _ => return false,
+    };
+    only.is_directory() && only.id != ObjectId::EMPTY_TREE
 }
 
 /// True for what is at or below one of `paths`, and for everything if there are none.

@@ -5,6 +5,7 @@
 
 mod bisect;
 mod blame;
+mod choose;
 mod cli;
 mod commands;
 mod context;

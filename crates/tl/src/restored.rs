@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Bar, PathJson};
 use crate::session::{Session, unexpected};
+use crate::text::Escaped;
 
 /// Steps that a person is shown; the rest are counted.
 const SHOWN_MAX: usize = 40;
@@ -88,7 +89,7 @@ pub fn show_plan(context: &mut Context, steps: &[PlanStep]) -> Result<()> {
             PlanAction::Remove => "remove",
             PlanAction::Refuse => "refuse",
         };
-        let note = step.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
+        let note = step.note.as_deref().map(|note| format!(" ({})", Escaped(note.as_bytes()))).unwrap_or_default();
         let saves = if step.saves { " (what is there is saved first)" } else { "" };
         let line = format!("  {verb} {path}{saves}{note}");
         let refused = step.action == PlanAction::Refuse;
@@ -120,7 +121,7 @@ fn show_to_people(context: &mut Context, steps: &[PlanStep], restored: &Restored
         context.out.line(format!("  {} {}", paint.bad("differs:"), output::path(path)))?;
     }
     for note in &restored.notes {
-        context.out.line(format!("  {note}"))?;
+        context.out.line(format!("  {}", Escaped(note.as_bytes())))?;
     }
     if restored.verified == Some(true) {
         context.out.line("  read back: every byte is as recorded")?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use tl_core::Objects;
 use tl_daemon::client::{self, Client};
 use tl_daemon::stores::Located;
-use tl_daemon::wire::{Answer, Checkpoint, Item, Request};
+use tl_daemon::wire::{Answer, Checkpoint, Item, ObjectId, Request};
 use tl_daemon::{Access, Error};
 
 use crate::context::Context;
@@ -113,6 +113,11 @@ impl Session {
             Answer::Checkpoint(checkpoint) => Ok(*checkpoint),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Puts a content for a restore of chosen parts; it is kept as long as the session lasts.
+    pub fn put_blob(&mut self, content: &[u8]) -> Result<ObjectId> {
+        Ok(self.inner.put_blob(content)?)
     }
 
     /// The objects: trees, contents, differences. They are read independently of the session.

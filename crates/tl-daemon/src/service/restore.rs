@@ -74,12 +74,12 @@ impl Service {
         let made = self.turn(move |turn| {
             let head = |repository: &Repository| repository.journal().head().map_or(CheckpointId::MIN, |head| head.id);
             if dry_run {
-                if way == Way::Redo {
-                    let message = "a redo is not planned: do it, and undo it if it is not what you want";
-                    return Err(Failure::new(FailureKind::Invalid, message));
-                }
-                let before = turn.repository.undo_list().map_err(|error| failure(&error))?;
-                let nothing = || failure(&tl_journal::Error::NothingToUndo { what: "undo" });
+                let (before, what) = match way {
+                    Way::Undo => (turn.repository.undo_list(), "undo"),
+                    Way::Redo => (turn.repository.redo_list(), "redo"),
+                };
+                let before = before.map_err(|error| failure(&error))?;
+                let nothing = || failure(&tl_journal::Error::NothingToUndo { what });
                 let target = before.first().ok_or_else(nothing)?.id;
                 let request = RestoreRequest { with_saved: true, provenance, ..RestoreRequest::new(target) };
                 let plan = turn.present(|repository, present| {
@@ -130,14 +130,8 @@ fn carried_out(
 
 fn selection(peer: &Peer, restore: &Restore) -> Result<Selection, Failure> {
     let paths = restore.paths.iter().map(path_of).collect::<Result<Vec<_>, _>>()?;
-    if restore.picked.is_empty() {
-        return Ok(if paths.is_empty() { Selection::All } else { Selection::Paths(paths) });
-    }
-    if !paths.is_empty() {
-        return Err(Failure::new(
-            FailureKind::Invalid,
-            "paths and chosen parts of files are restored one after the other",
-        ));
+    if restore.picked.is_empty() && paths.is_empty() {
+        return Ok(Selection::All);
     }
     let mut contents = BTreeMap::new();
     for picked in &restore.picked {
@@ -145,7 +139,7 @@ fn selection(peer: &Peer, restore: &Restore) -> Result<Selection, Failure> {
         let missing = || Failure::new(FailureKind::Invalid, "a chosen content was not put on this connection");
         contents.insert(path_of(&picked.path)?, content.ok_or_else(missing)?.clone());
     }
-    Ok(Selection::Contents(contents))
+    Ok(Selection::Parts { paths, contents })
 }
 
 fn told(made: Made, replies: &mut dyn Replies) -> Answered {

@@ -198,9 +198,9 @@ pub struct LogQuery {
 pub struct Restore {
     /// The state to restore.
     pub state: CheckpointId,
-    /// Only what is at or below these paths; everything if none is given.
+    /// Only what is at or below these paths; everything if no path and no part is given.
     pub paths: Vec<PathBytes>,
-    /// Files of which only parts are restored, with the whole content that they are to get.
+    /// Files of which only parts are restored, with the whole content that they are to get. None is at or below one of `paths`.
     pub picked: Vec<Picked>,
     /// The directory to write to (absolute); the working directory if none is given.
     pub to: Option<PathBytes>,

@@ -129,6 +129,14 @@ impl Repository {
         self.ground(RestoreOptions::default()).undo_list()
     }
 
+    /// The states before the undos that can be taken back, the newest first.
+    ///
+    /// # Errors
+    /// As for [`Repository::undo_list`].
+    pub fn redo_list(&self) -> Result<Vec<Checkpoint>> {
+        self.ground(RestoreOptions::default()).redo_list()
+    }
+
     /// Writes a recorded state to another directory, which is made if it is not there. Nothing that is in it is ever replaced. Works without a working
     /// directory.
     ///

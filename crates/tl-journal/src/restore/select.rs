@@ -1,4 +1,4 @@
-//! Which part of a state is wanted: all of it, some paths, or contents that somebody put together from hunks.
+//! Which part of a state is wanted: all of it, or some paths, and contents that somebody put together from hunks.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,28 @@ pub enum Selection {
     /// All of it.
     #[default]
     All,
-    /// These paths with everything below them. A path that the state does not have is removed if it is recorded now.
-    Paths(Vec<RepoPathBuf>),
-    /// These files get these contents, as when hunks were chosen. Their modes come from the state, or from the present if the state does not have
-    /// them.
-    Contents(BTreeMap<RepoPathBuf, Vec<u8>>),
+    /// Parts of it.
+    Parts {
+        /// These paths with everything below them. A path that the state does not have is removed if it is recorded now.
+        paths: Vec<RepoPathBuf>,
+        /// These files get these contents, as when hunks were chosen. Their modes come from the state, or from the present if the state does not have
+        /// them. None is at or below one of the paths.
+        contents: BTreeMap<RepoPathBuf, Vec<u8>>,
+    },
+}
+
+impl Selection {
+    /// These paths with everything below them.
+    #[must_use]
+    pub const fn paths(paths: Vec<RepoPathBuf>) -> Self {
+        Self::Parts { paths, contents: BTreeMap::new() }
+    }
+
+    /// These files with these contents.
+    #[must_use]
+    pub const fn contents(contents: BTreeMap<RepoPathBuf, Vec<u8>>) -> Self {
+        Self::Parts { paths: Vec::new(), contents }
+    }
 }
 
 /// The root that `present` becomes when what `selection` names is taken from `target`. New trees and contents are put into `capture`.
@@ -28,26 +45,27 @@ pub(super) fn wanted_root(
     selection: &Selection,
 ) -> Result<ObjectId> {
     let mut edits = Edits { capture, present, target, edits: BTreeMap::new() };
-    match selection {
-        Selection::All => return Ok(*target),
-        Selection::Paths(paths) if paths.iter().any(|path| path.is_root()) => return Ok(*target),
-        Selection::Paths(paths) => {
-            let mut sorted: Vec<&RepoPathBuf> = paths.iter().collect();
-            sorted.sort();
-            let mut above: Option<&RepoPathBuf> = None;
-            for path in sorted {
-                if above.is_some_and(|above| path.starts_with(above)) {
-                    continue;
-                }
-                above = Some(path);
-                edits.take(path)?;
-            }
+    let Selection::Parts { paths, contents } = selection else { return Ok(*target) };
+    // A content below a path that is taken would have to be put into a tree that is not made yet.
+    if let Some(path) = contents.keys().find(|path| paths.iter().any(|taken| path.starts_with(taken))) {
+        let reason = format!("{path} is chosen as a whole and in parts");
+        return Err(Error::Invalid { what: "path", reason });
+    }
+    if paths.iter().any(|path| path.is_root()) {
+        return Ok(*target);
+    }
+    let mut sorted: Vec<&RepoPathBuf> = paths.iter().collect();
+    sorted.sort();
+    let mut above: Option<&RepoPathBuf> = None;
+    for path in sorted {
+        if above.is_some_and(|above| path.starts_with(above)) {
+            continue;
         }
-        Selection::Contents(contents) => {
-            for (path, content) in contents {
-                edits.replace(path, content)?;
-            }
-        }
+        above = Some(path);
+        edits.take(path)?;
+    }
+    for (path, content) in contents {
+        edits.replace(path, content)?;
     }
     Ok(capture.edit_tree(present, edits.edits)?)
 }

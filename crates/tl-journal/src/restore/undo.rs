@@ -30,6 +30,13 @@ impl Ground<'_> {
         Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
+    /// The undos that can be taken back, the last one first, likewise.
+    pub(crate) fn redo_list(&self) -> Result<Vec<Checkpoint>> {
+        let stack = Stacks::open(self.store.db())?.load()?;
+        let found = stack.redo.iter().rev().map(|step| self.journal.get(step.before));
+        Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
     /// Brings back the state before `step`, with everything that it overwrote, recorded or not.
     pub(super) fn walk(
         &self,

@@ -2,12 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use tl_daemon::wire::{Request, Step};
+use tl_daemon::wire::Request;
 
+use super::undo::step;
 use crate::context::Context;
-use crate::output::confirm;
-use crate::restored;
-use crate::session::Session;
 
 /// Take the newest undo back
 #[derive(Debug, Args)]
@@ -15,14 +13,11 @@ pub struct Arguments {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
-    let mut session = Session::open_to_capture(context)?;
-    if !arguments.yes {
-        confirm(&context.environment, "Take the newest undo back? What is there now is recorded first.")?;
-    }
-    let provenance = context.provenance();
-    let (steps, done) = restored::ask(context, &mut session, Request::Redo(Step { dry_run: false, provenance }))?;
-    restored::show(context, &steps, &done)
+    step(context, arguments.yes, arguments.dry_run, Request::Redo)
 }

@@ -21,12 +21,17 @@ pub struct Arguments {
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
+    step(context, arguments.yes, arguments.dry_run, Request::Undo)
+}
+
+/// An undo or a redo.
+pub fn step(context: &mut Context, yes: bool, dry_run: bool, request: impl Fn(Step) -> Request) -> Result<()> {
     let mut session = Session::open_to_capture(context)?;
     let provenance = context.provenance();
-    let of = |dry_run| Request::Undo(Step { dry_run, provenance: provenance.clone() });
-    if arguments.dry_run || !arguments.yes {
+    let of = |dry_run| request(Step { dry_run, provenance: provenance.clone() });
+    if dry_run || !yes {
         let (steps, planned) = restored::ask(context, &mut session, of(true))?;
-        if arguments.dry_run {
+        if dry_run {
             return restored::show(context, &steps, &planned);
         }
         if !agree(context, &steps, &planned)? {

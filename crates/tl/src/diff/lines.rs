@@ -121,6 +121,24 @@ impl<'a> Comparison<'a> {
         let found = above.iter().rev().find(|line| line.first().is_some_and(|byte| begins_something(*byte)))?;
         Some(found.trim_ascii_end())
     }
+
+    /// The content that has of each change the new lines if it is chosen, and the old ones otherwise. `chosen` answers for positions in
+    /// [`Comparison::changes`].
+    pub fn choose(&self, chosen: impl Fn(usize) -> bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut at = 0;
+        for (index, change) in self.changes.iter().enumerate() {
+            out.extend_from_slice(&part(&self.before, at..change.before.start).concat());
+            let lines = match chosen(index) {
+                true => part(&self.after, change.after.clone()),
+                false => part(&self.before, change.before.clone()),
+            };
+            out.extend_from_slice(&lines.concat());
+            at = change.before.end;
+        }
+        out.extend_from_slice(&part(&self.before, at..self.before.len()).concat());
+        out
+    }
 }
 
 fn part<'a, 'b>(lines: &'b [&'a [u8]], range: Range<usize>) -> &'b [&'a [u8]] {
@@ -141,10 +159,12 @@ mod tests {
     }
 
     proptest! {
-        /// If it fails, a summary counts lines that do not differ.
+        /// If it fails, a restore of chosen hunks writes something else than was shown.
         #[test]
-        fn what_comes_and_goes_adds_up(before in any_content(), after in any_content()) {
+        fn all_changes_lead_to_the_new_content_and_none_to_the_old(before in any_content(), after in any_content()) {
             let compared = Comparison::new(&before, &after);
+            prop_assert_eq!(compared.choose(|_| true), after.clone());
+            prop_assert_eq!(compared.choose(|_| false), before.clone());
             prop_assert_eq!(compared.before.len() + compared.added(), compared.after.len() + compared.removed());
         }
 
@@ -195,5 +215,12 @@ mod tests {
         let after = b"use x;\nfn first() {\n    1\n}\nfn second() {\n    a\n    b\n    c\n    D\n}\n";
         let compared = Comparison::new(before, after);
         assert_eq!(compared.heading(&compared.hunks(3)[0]), Some(&b"fn second() {"[..]));
+    }
+
+    #[test]
+    fn some_changes_can_be_chosen() {
+        let compared = Comparison::new(b"1\n2\n3\n4\n5\n", b"one\n2\n3\n4\nfive");
+        assert_eq!(compared.choose(|index| index == 1), b"1\n2\n3\n4\nfive");
+        assert_eq!(compared.choose(|index| index == 0), b"one\n2\n3\n4\n5\n");
     }
 }

@@ -42,12 +42,29 @@ pub fn write(canvas: &mut Canvas, file: &FileChange, before: &Content, after: &C
         write(canvas, &new, &nothing, after, options);
         return;
     }
+    if file.before.iter().chain(&file.after).any(|side| side.entry.is_directory()) {
+        return directory(canvas, file);
+    }
     header(canvas, file);
     match (before.text(), after.text()) {
         (Some(before), Some(after)) => text(canvas, file, before, after, options),
         _ if before == after => {}
         _ => obstacle(canvas, file, before, after),
     }
+}
+
+/// Writes what happened to a directory in words, which programs that read patches skip: a patch knows files alone.
+fn directory(canvas: &mut Canvas, file: &FileChange) {
+    let paint = canvas.paint();
+    let path = Quoted::plain(file.path());
+    let line = match (&file.before, &file.after) {
+        (Some(before), Some(after)) => {
+            format!("Directory {path}: mode {} instead of {}", after.entry.mode, before.entry.mode)
+        }
+        (None, Some(after)) => format!("Directory {path}: new, mode {}", after.entry.mode),
+        _ => format!("Directory {path}: gone"),
+    };
+    canvas.line(paint.strong(line));
 }
 
 /// Mode with the bits that say what kind of file it is.

@@ -95,7 +95,10 @@ impl FileChange {
             (_, None) => Status::Removed,
             (Some(before), Some(after)) if before.path != after.path => Status::Renamed,
             (Some(before), Some(after)) if before.entry.kind != after.entry.kind => Status::KindChanged,
-            (Some(before), Some(after)) if before.entry.id == after.entry.id => Status::ModeChanged,
+            // What differs in a directory are files of their own.
+            (Some(before), Some(after)) if before.entry.id == after.entry.id || before.entry.is_directory() => {
+                Status::ModeChanged
+            }
             _ => Status::Modified,
         }
     }

@@ -77,28 +77,53 @@ fn programs_get_every_line() {
 fn git_applies_what_is_printed() {
     let past = Past::new();
     let odd = "sp ace\ttab \u{fc}\"";
-    let before = past.save(&[("run", "1\n2\n3"), (odd, "1\n"), ("sub/x y", "keep\nthis\ntext\n"), ("gone", "1\n")]);
+    let before = past.save(&[
+        ("run", "1\n2\n3"),
+        (odd, "1\n"),
+        ("emptied/x", "1\n"),
+        ("sub/x y", "keep\nthis\ntext\n"),
+        ("gone", "1\n"),
+    ]);
     let project = past.place.project();
     fs::set_permissions(project.join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     fs::rename(project.join("sub/x y"), project.join("sub/z")).unwrap();
     past.remove("gone");
+    fs::remove_dir_all(project.join("emptied")).unwrap();
+    fs::create_dir(project.join("empty")).unwrap();
+    past.place.write("fresh/deep/file", "new\n");
     std::os::unix::fs::symlink("run", project.join("link")).unwrap();
     let after = past.save(&[("run", "1\ntwo\n3"), (odd, "2\n"), ("sub/z", "keep\nthis\ntext\nand this\n")]);
 
     let other = past.place.beside("other");
-    fs::create_dir_all(other.join("sub")).unwrap();
-    for file in ["run", odd, "sub/x y", "gone"] {
+    for dir in ["sub", "emptied"] {
+        fs::create_dir_all(other.join(dir)).unwrap();
+    }
+    for file in ["run", odd, "emptied/x", "sub/x y", "gone"] {
         fs::write(other.join(file), past.run(&["cat", "--at", &before, file]).ok().stdout).unwrap();
     }
     let patch = past.place.beside("patch");
     fs::write(&patch, past.run(&["diff", &before, &after]).ok().stdout).unwrap();
     let applied = Command::new("git").arg("apply").arg(&patch).current_dir(&other).output().unwrap();
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-    for file in ["run", odd, "sub/z"] {
+    for file in ["run", odd, "sub/z", "fresh/deep/file"] {
         assert_eq!(fs::read(other.join(file)).unwrap(), past.place.read(file), "{file:?}");
     }
     assert_eq!(fs::read_link(other.join("link")).unwrap(), std::path::Path::new("run"));
-    assert!(!other.join("gone").exists() && !other.join("sub/x y").exists());
+    assert!(!other.join("gone").exists() && !other.join("emptied").exists() && !other.join("sub/x y").exists());
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(other.join("run")).unwrap().permissions());
     assert_eq!(mode & 0o111, 0o111);
+}
+
+#[test]
+fn directories_are_told_where_no_file_tells_of_them() {
+    let past = Past::new();
+    past.save(&[("d/f", "1")]);
+    let project = past.place.project();
+    fs::create_dir(project.join("empty")).unwrap();
+    fs::set_permissions(project.join("d"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    past.save(&[("new/f", "1")]);
+    assert_eq!(past.text(&["diff", "--names"]), "M d\nA empty\nA new/f\n");
+    let text = past.text(&["diff"]);
+    assert!(text.contains("Directory d: mode 0700 instead of 0755\nDirectory empty: new, mode 0755\n"), "{text}");
+    assert_eq!(past.json(&["diff"])["files"][1]["after"]["kind"], "directory");
 }

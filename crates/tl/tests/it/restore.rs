@@ -1,8 +1,11 @@
 //! `tl restore`, `tl undo`, `tl redo`.
 
 use std::fs;
+use std::io::Write;
+use std::process::Stdio;
 
-use crate::place::Place;
+use crate::past::Past;
+use crate::place::{Ended, Place};
 
 /// If it fails, what a person gets back is not what was recorded, or what they had before it is lost.
 #[test]
@@ -58,4 +61,61 @@ fn paths_can_be_chosen_and_a_state_can_be_written_elsewhere() {
     assert_eq!(fs::read_to_string(copy.join("src/main.rs")).unwrap(), "fn main() {}\n");
     assert_eq!(fs::read_link(copy.join("link")).unwrap().to_str(), Some("README"));
     assert_eq!(read("src/main.rs"), "changed\n");
+}
+
+#[test]
+fn only_chosen_parts_are_restored() {
+    let past = Past::new();
+    let before: String = (1..=20).map(|line| format!("{line}\n")).collect();
+    let first = past.save(&[("f", &before), ("whole", "old\0"), ("left", "old\n")]);
+    past.save(&[
+        ("f", &before.replace("1\n2\n", "one\n2\n").replace("\n20\n", "\ntwenty\n")),
+        ("whole", "new\0"),
+        ("left", "new\n"),
+    ]);
+    // The first part of `f`, not the second, nothing of `left`, all of `whole`.
+    let mut command = past.command(&["restore", &first, "-p"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"y\nn\nn\ny\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(past.place.read("f"), before.replace("\n20\n", "\ntwenty\n").into_bytes());
+    assert_eq!((past.place.read("left"), past.place.read("whole")), (b"new\n".to_vec(), b"old\0".to_vec()));
+}
+
+/// If it fails, `rm -rf` of the whole project brings back what was left in the middle of it.
+#[test]
+fn a_project_that_is_gone_comes_back_as_it_was_before_the_deletion() {
+    let past = Past::new();
+    past.save(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let id = past.json(&["stores"])[0]["id"].as_str().unwrap().to_owned();
+    for file in ["a", "b"] {
+        past.remove(file);
+        past.record(&[]);
+    }
+    fs::remove_dir_all(past.place.project()).unwrap();
+    let to = past.place.beside("back");
+    let mut command = past.command(&["restore", "--store", &id, "--to", to.to_str().unwrap(), "-y"]);
+    Ended::of({
+        command.current_dir(past.place.beside("home"));
+        command
+    })
+    .ok();
+    for (file, content) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        assert_eq!(fs::read_to_string(to.join(file)).unwrap(), content);
+    }
+}
+
+/// If it fails, `tl redo` cannot be asked for by people, or nobody is told what it would do.
+#[test]
+fn a_redo_is_planned_like_an_undo() {
+    let past = Past::new();
+    let first = past.save(&[("a", "1")]);
+    past.save(&[("a", "2")]);
+    past.run(&["redo", "--dry-run"]).code(1).says(&["redo"]);
+    past.run(&["restore", &first, "-y"]).ok();
+    assert_eq!(past.json(&["undo", "--dry-run"])["steps"][0]["path"], "a");
+    past.run(&["undo", "-y"]).ok();
+    assert_eq!(past.json(&["redo", "--dry-run"])["steps"][0]["path"], "a");
+    assert_eq!(past.place.read("a"), b"2");
 }

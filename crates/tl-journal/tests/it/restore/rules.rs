@@ -309,7 +309,7 @@ fn chosen_paths_come_back_alone() {
     lab.write("c", "2");
     lab.save();
     let choose = |paths: &[&str]| RestoreRequest {
-        selection: Selection::Paths(paths.iter().map(path).collect()),
+        selection: Selection::paths(paths.iter().map(path).collect()),
         ..RestoreRequest::new(first)
     };
     lab.try_restore(&choose(&["a/one"]), in_order(), &unwatched).unwrap();
@@ -332,12 +332,24 @@ fn chosen_hunks_come_back() {
     lab.write("f", "ONE\ntwo\nTHREE\n");
     lab.save();
     let contents = BTreeMap::from([(path("f"), b"one\ntwo\nTHREE\n".to_vec())]);
-    let request = RestoreRequest { selection: Selection::Contents(contents), ..RestoreRequest::new(first) };
+    let request = RestoreRequest { selection: Selection::contents(contents.clone()), ..RestoreRequest::new(first) };
     let report = lab.try_restore(&request, in_order(), &unwatched).unwrap();
     assert!(report.receipt.is_exact());
     assert_eq!(lab.disk()["f"], Thing::File(0o755, b"one\ntwo\nTHREE\n".to_vec()));
     lab.undo();
     assert_eq!(fs::read(lab.at("f")).unwrap(), b"ONE\ntwo\nTHREE\n");
+
+    let both = |paths: &[&str]| {
+        let selection = Selection::Parts { paths: paths.iter().map(path).collect(), contents: contents.clone() };
+        RestoreRequest { selection, ..RestoreRequest::new(first) }
+    };
+    lab.write("g", "new");
+    lab.save();
+    let error = lab.try_restore(&both(&["f", "g"]), in_order(), &unwatched).unwrap_err();
+    assert!(matches!(error, Error::Invalid { what: "path", .. }), "{error}");
+    lab.try_restore(&both(&["g"]), in_order(), &unwatched).unwrap();
+    assert_eq!(lab.disk().keys().collect::<Vec<_>>(), ["f"], "what is chosen as a whole goes in the same restore");
+    assert_eq!(fs::read(lab.at("f")).unwrap(), b"one\ntwo\nTHREE\n");
 }
 
 /// Rule 5: in another directory nothing that is there is replaced.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use parking_lot::Mutex;
 use zstd::bulk;
 
 use crate::error::Damage;
@@ -53,11 +54,27 @@ impl Compressor {
     }
 }
 
+/// Decompression contexts that nobody uses at the moment. One takes 160 KB, which for a small content is most of the work to make and to give back.
+static DECOMPRESSORS: Mutex<Vec<bulk::Decompressor<'static>>> = Mutex::new(Vec::new());
+/// More are given back to the system.
+const DECOMPRESSORS_MAX: usize = 4;
+
 /// The content of a frame, which must be exactly `len` bytes long. The caller has checked `len` against its limit.
 pub(crate) fn decompress(frame: &[u8], len: usize) -> Result<Vec<u8>, Damage> {
+    let kept = DECOMPRESSORS.lock().pop();
+    let mut context = match kept {
+        Some(context) => context,
+        None => bulk::Decompressor::new().map_err(|_| Damage::Compression)?,
+    };
     // Zeroed memory is not touched before it is needed, so a false length costs none.
     let mut content = vec![0; len];
-    match bulk::decompress_to_buffer(frame, &mut content[..]) {
+    // A context that met a damaged frame begins anew with the next one.
+    let found = context.decompress_to_buffer(frame, &mut content[..]);
+    let mut idle = DECOMPRESSORS.lock();
+    if idle.len() < DECOMPRESSORS_MAX {
+        idle.push(context);
+    }
+    match found {
         Ok(found) if found == len => Ok(content),
         Ok(_) | Err(_) => Err(Damage::Compression),
     }
@@ -100,5 +117,6 @@ mod tests {
         }
         assert_eq!(decompress(&frame[..frame.len() - 1], 10_000), Err(Damage::Compression));
         assert_eq!(decompress(b"", 10_000), Err(Damage::Compression));
+        assert_eq!(decompress(&frame, text.len()).unwrap(), text, "a damaged frame spoils none after it");
     }
 }

@@ -1,6 +1,6 @@
 //! Paths shared out among threads: those of one directory together, so that each directory is opened once for many of them.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tl_core::{RepoPath, RepoPathBuf};
@@ -49,25 +49,34 @@ pub(super) fn for_each_chunk(
         .flat_map(|items| items.chunks(CHUNK_LEN))
         .filter_map(|paths| Some(Chunk { directory: directory_of(paths.first()?), paths }))
         .collect();
-    let next = AtomicUsize::new(0);
+    let taken: Vec<AtomicBool> = chunks.iter().map(|_| AtomicBool::new(false)).collect();
     let stop = AtomicBool::new(false);
     let first_error: Mutex<Option<Error>> = Mutex::default();
-    let worker = || {
-        while !stop.load(Ordering::Relaxed)
-            && let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed))
-        {
+    let threads = if sorted.len() < PARALLEL_MIN { 1 } else { threads.clamp(1, chunks.len().max(1)) };
+    // Each begins elsewhere: two that work in one directory wait for its lock in the kernel.
+    let worker = |number: usize| {
+        let (before, after) = chunks.split_at(chunks.len() * number / threads);
+        let (taken_before, taken_after) = taken.split_at(before.len());
+        let from_here = after.iter().zip(taken_after).chain(before.iter().zip(taken_before));
+        for (chunk, taken) in from_here {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if taken.swap(true, Ordering::Relaxed) {
+                continue;
+            }
             if let Err(error) = work(chunk, &stop) {
                 stop.store(true, Ordering::Relaxed);
                 first_error.lock().get_or_insert(error);
             }
         }
     };
-    let threads = if sorted.len() < PARALLEL_MIN { 1 } else { threads.min(chunks.len()) };
+    let worker = &worker;
     std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(worker);
+        for number in 1..threads {
+            scope.spawn(move || worker(number));
         }
-        worker();
+        worker(0);
     });
     first_error.into_inner().map_or(Ok(()), Err)
 }

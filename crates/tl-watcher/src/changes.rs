@@ -93,7 +93,9 @@ impl Changes {
         state.rest_after_scan(Instant::now(), self.scan_interval);
         loop {
             let now = Instant::now();
-            state.mark_scans_that_are_due(now);
+            if state.scan_due.is_some_and(|due| due <= now) {
+                state.mark_scans(now, &self.filter);
+            }
             let pace = state.throttle.pace(now);
             let due = state.dirty.take_due(pace, now);
             let batch = state.complete(due);
@@ -114,7 +116,7 @@ impl Changes {
         let now = Instant::now();
         let mut state = self.state.lock();
         state.rest_after_scan(now, self.scan_interval);
-        state.mark_scans(now);
+        state.mark_scans(now, &self.filter);
         let all = state.dirty.take_all();
         state.complete(all)
     }
@@ -164,19 +166,15 @@ impl State {
         self.marker_changed = false;
     }
 
-    fn mark_scans_that_are_due(&mut self, now: Instant) {
-        if self.scan_due.is_some_and(|due| due <= now) {
-            self.mark_scans(now);
-        }
-    }
-
     /// Everything that no events come from is dirty now.
-    fn mark_scans(&mut self, now: Instant) {
+    fn mark_scans(&mut self, now: Instant, filter: &Filter) {
         if self.scanned.is_empty() {
             return;
         }
         let pace = self.throttle.pace(now);
         for path in self.scanned.keys() {
+            // No event tells that a file of rules changed there.
+            filter.rules().forget_beneath(path);
             self.dirty.mark_now(path, RescanReason::Periodic, pace, now);
         }
         self.scan_due = None;

@@ -7,7 +7,8 @@
 //! Three rules make sure that every directory ends up watched under its own path:
 //! - A directory is opened, watched through its descriptor, marked dirty, and only then listed. What was written before is seen by the
 //!   listing, what is written later makes an event.
-//! - A watch that turns out to be held by a directory of another path is moved here: this is where it was just found.
+//! - A watch that turns out to be held by a directory of another path is moved here: this is where it was just found. Everything beneath is
+//!   dirty then, as what happened there was told under the other path.
 //! - A move re-keys the table at once, so that events get the right path; then everything beneath is verified, as a scan may have met the tree
 //!   half before and half after the move, and other ignore rules may hold at the new place.
 
@@ -33,7 +34,7 @@ use crate::root::Root;
 use crate::stats::ScanReason;
 use mounts::Mounts;
 pub(crate) use reader::NativeEngine;
-use scan::{Scanning, Task};
+use scan::{Depth, Scanning, Task};
 use side::SideWatches;
 use table::{NodeId, WatchTable};
 
@@ -124,7 +125,7 @@ impl Native {
 
     /// Everything beneath `path` is to be looked at again: whether it is watched, and under the right path.
     fn verify(&mut self, path: &[u8]) {
-        let task = Task { path: path.into(), verify: true };
+        let task = Task { path: path.into(), depth: Depth::Everything };
         if !self.incoming.contains(&task) {
             self.incoming.push(task);
         }
@@ -165,7 +166,13 @@ impl Native {
 
     /// Takes a directory and everything beneath it off the table and gives the watches back.
     fn forget(&mut self, node: NodeId) {
-        for wd in self.table.remove(node) {
+        let wds = self.table.remove(node);
+        self.unwatch_all(wds);
+    }
+
+    /// Gives back the watches of nodes that were taken off the table, and waits for none of them any more.
+    fn unwatch_all(&mut self, wds: Vec<i32>) {
+        for wd in wds {
             self.unwatch(wd);
         }
         let table = &self.table;

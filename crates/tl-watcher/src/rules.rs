@@ -9,6 +9,7 @@ mod source;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
-use crate::path::{RelPath, ancestors, split};
+use crate::path::{RelPath, ancestors, is_within, split};
 use level::Level;
 use source::Excludes;
 pub use source::RuleProblem;
@@ -68,6 +69,8 @@ struct State {
     /// By directory. One without rule files of its own shares its parent's level.
     levels: HashMap<Box<[u8]>, Arc<Level>>,
     compiled: usize,
+    /// Levels were given up to make room.
+    evicted: bool,
     problems: Vec<RuleProblem>,
 }
 
@@ -89,6 +92,7 @@ impl IgnoreRules {
             excludes: std::iter::once(own).chain(excludes.into_iter().map(Excludes::at)).collect(),
             levels: HashMap::new(),
             compiled: 0,
+            evicted: false,
             problems: Vec::new(),
         };
         let root = OwnedFd::from(directory);
@@ -111,6 +115,10 @@ impl IgnoreRules {
         }
         let mut state = self.state.lock();
         let level = state.level(&self.root, split(path).0);
+        if mem::take(&mut state.evicted) {
+            // A verdict that is remembered elsewhere would outlive the level that it came from, which nobody could forget any more.
+            self.generation.fetch_add(1, Ordering::Release);
+        }
         level.hides(path, is_dir, &state.excludes)
     }
 
@@ -121,6 +129,18 @@ impl IgnoreRules {
         state.problems.clear();
         state.refresh(&self.root);
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Forgets what was read at and beneath the directory `path`: another one may stand there now. True if something was known.
+    pub(crate) fn forget_beneath(&self, path: &[u8]) -> bool {
+        let mut state = self.state.lock();
+        // Whenever something beneath it is known, it is known itself.
+        if !state.levels.contains_key(path) {
+            return false;
+        }
+        state.levels.retain(|known, _| !is_within(known, path));
+        self.generation.fetch_add(1, Ordering::Release);
+        true
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -173,6 +193,7 @@ impl State {
         }
         if self.levels.len() >= LEVELS_MAX || self.compiled >= COMPILED_MAX {
             self.forget();
+            self.evicted = true;
         }
         // From the nearest directory above that is known, down; not recursively, as a path may have thousands of components.
         let mut missing = vec![directory];

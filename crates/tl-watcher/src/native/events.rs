@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::inotify::{Event, ReadFlags, Reader};
 use rustix::io::Errno;
 
-use super::scan::Task;
+use super::scan::{Depth, Task};
 use super::side::Matter;
 use super::table::{NodeId, ROOT};
 use super::{Departure, Native};
@@ -155,12 +155,18 @@ impl Native {
         let (flags, parent, directory) = (event.events(), last.node, &last.path[..]);
         let admitted = self.changes.filter.admits(directory, name, true);
         let known = self.table.child(parent, name);
+        let another = ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO | ReadFlags::CREATE | ReadFlags::DELETE;
+        // What is known of the rules at this path is that of the directory which stood there.
+        let stale = flags.intersects(another) && self.changes.filter.rules().forget_beneath(&join(directory, name));
         if flags.contains(ReadFlags::MOVED_FROM) {
             if let Some(node) = known {
                 self.depart(event.cookie(), node, marks);
             }
             if admitted {
                 marks.path(directory, name, Activity::Settled);
+                // Two directories that change places do it by two moves, and each place is taken before the other leaves it: what was found to
+                // have left may be the one that has just come.
+                self.incoming.push(Task { path: join(directory, name).into(), depth: Depth::New });
             }
         } else if flags.contains(ReadFlags::MOVED_TO) {
             let arrived = self.moves.iter().position(|departure| departure.cookie == event.cookie());
@@ -174,17 +180,23 @@ impl Native {
             if let Some(node) = node {
                 self.table.replace(node, parent, name);
             }
-            // Other rules may hold here, and a scan may have met it on its way: everything beneath is looked at again.
-            self.arrive(directory, name, node.is_some(), marks);
+            // Other rules may hold here, and a scan may have met it on its way, whether the table knows where it came from or not: everything
+            // beneath is looked at again.
+            self.arrive(directory, name, Depth::Everything, marks);
         } else if flags.contains(ReadFlags::CREATE) {
             if admitted {
-                self.arrive(directory, name, false, marks);
+                // If it is watched already, everything in it was found since.
+                self.arrive(directory, name, if stale { Depth::Everything } else { Depth::New }, marks);
             }
         } else if admitted {
             marks.path(directory, name, Activity::Settled);
-            // It may have become readable.
-            if flags.contains(ReadFlags::ATTRIB) && known.is_none() {
-                self.incoming.push(Task { path: join(directory, name).into(), verify: false });
+            // It may have become readable, or what was made in it while it was not.
+            if flags.contains(ReadFlags::ATTRIB) {
+                let path = join(directory, name);
+                if known.is_some() {
+                    marks.listing(&path, Activity::Settled);
+                }
+                self.incoming.push(Task { path: path.into(), depth: Depth::Listing });
             }
         }
     }
@@ -198,10 +210,10 @@ impl Native {
         self.moves.push(Departure { cookie, node, since: marks.now() });
     }
 
-    fn arrive(&mut self, directory: &[u8], name: &[u8], verify: bool, marks: &mut Marks<'_>) {
+    fn arrive(&mut self, directory: &[u8], name: &[u8], depth: Depth, marks: &mut Marks<'_>) {
         let path = join(directory, name);
         marks.subtree(&path, RescanReason::Uncertain);
-        self.incoming.push(Task { path: path.into(), verify });
+        self.incoming.push(Task { path: path.into(), depth });
     }
 
     /// Names whose change means more than itself.

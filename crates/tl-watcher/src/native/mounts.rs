@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::path::is_within;
+use crate::path::{ancestors, is_within};
 
 /// The list is the kernel's own, but a machine full of containers has a long one.
 const LIST_LEN_MAX: u64 = 16 << 20;
@@ -33,6 +33,11 @@ impl Mounts {
 
     pub(super) fn contains(&self, path: &[u8]) -> bool {
         self.points.contains(path)
+    }
+
+    /// True if something is mounted at `path` or at a directory above it.
+    pub(super) fn is_above(&self, path: &[u8]) -> bool {
+        !self.points.is_empty() && (self.contains(path) || ancestors(path).any(|above| self.contains(above)))
     }
 
     /// Reads the list again. Returns where something was mounted or unmounted since the last time.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
@@ -87,11 +87,28 @@ impl NativeEngine {
     pub(crate) fn drain(&self) -> Result<()> {
         let mut native = self.native.lock();
         native.refresh_excludes();
-        native.drain().map_err(|source| Error::Io {
+        let done = native.drain().map_err(|source| Error::Io {
             action: "read the events of",
             path: native.root.found_at().unwrap_or_default(),
             source: source.into(),
-        })
+        });
+        self.hand_over(native);
+        done
+    }
+
+    /// Leaves what is unfinished to the reader. It sleeps until there are events, and those that brought the work have been read.
+    pub(super) fn hand_over(&self, native: MutexGuard<'_, Native>) {
+        let unfinished = native.has_tasks() || !native.moves.is_empty();
+        drop(native);
+        if unfinished {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Err(error) = rustix::io::write(&*self.wake, &1u64.to_ne_bytes()) {
+            tracing::error!(%error, "cannot wake the reader");
+        }
     }
 
     pub(crate) fn stats(&self) -> NativeStats {
@@ -106,7 +123,7 @@ impl NativeEngine {
 
     /// Nothing is read until the guard is dropped, so that the kernel's queue can be made to overflow.
     #[cfg(test)]
-    pub(super) fn hold(&self) -> parking_lot::MutexGuard<'_, Native> {
+    pub(super) fn hold(&self) -> MutexGuard<'_, Native> {
         self.native.lock()
     }
 }
@@ -114,10 +131,7 @@ impl NativeEngine {
 impl Drop for NativeEngine {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        if let Err(error) = rustix::io::write(&*self.wake, &1u64.to_ne_bytes()) {
-            tracing::error!(%error, "cannot wake the reader");
-            return;
-        }
+        self.wake();
         if self.reader.take().is_some_and(|reader| reader.join().is_err()) {
             tracing::error!("the reader panicked");
         }
@@ -189,7 +203,13 @@ impl Reader {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
-        let [_, _, mounts] = &fds;
+        let [_, wake, mounts] = &fds;
+        if wake.revents().contains(PollFlags::IN) {
+            match rustix::io::read(&*self.wake, &mut [0; size_of::<u64>()]) {
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(mounts.revents().intersects(PollFlags::PRI | PollFlags::ERR))
     }
 
@@ -199,5 +219,36 @@ impl Reader {
         let mut marks = self.changes.marks();
         marks.rescan(RescanReason::Uncertain);
         marks.scan(b"", ScanReason::Refused(error.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::IgnoreRules;
+
+    /// If it fails, a directory that appears while a drain is at work stays without a watch until something else happens.
+    #[test]
+    fn what_a_drain_leaves_unfinished_wakes_the_reader() {
+        let scratch = tempfile::tempdir().unwrap();
+        let rules = Arc::new(IgnoreRules::open(scratch.path(), Vec::new()).unwrap());
+        let config = WatchConfig::new(scratch.path(), rules);
+        let changes = Arc::new(Changes::new(&config));
+        let root = std::fs::File::open(scratch.path()).unwrap().into();
+        let mut engine = NativeEngine::start(&config, &changes, root, true).map_err(|error| error.0).unwrap();
+        // Without the reader nobody but the test looks whether it was woken.
+        engine.stop.store(true, Ordering::Release);
+        engine.wake();
+        engine.reader.take().unwrap().join().unwrap();
+        let is_woken = |engine: &NativeEngine| rustix::io::read(&*engine.wake, &mut [0; 8]).is_ok();
+        is_woken(&engine);
+
+        std::fs::create_dir(scratch.path().join("new")).unwrap();
+        let mut native = engine.native.lock();
+        native.read_events(usize::MAX).unwrap();
+        engine.hand_over(native);
+        assert!(is_woken(&engine));
+        engine.drain().unwrap();
+        assert!(!is_woken(&engine), "nothing is left");
     }
 }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::table::{NodeId, ROOT, place};
 use super::{Native, directory_mask, root_mask, watch};
+use crate::batch::RescanReason;
 use crate::beneath;
 use crate::filesystem::reason_to_scan;
 use crate::path::join;
@@ -20,15 +21,25 @@ const SLICE_ENTRIES: usize = 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) path: Box<[u8]>,
-    /// Directories beneath that are watched already are looked at too.
-    pub(super) verify: bool,
+    pub(super) depth: Depth,
+}
+
+/// How far a task goes into what is watched already. What is not watched yet is always gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Not at all.
+    New,
+    /// Its subdirectories are listed.
+    Listing,
+    /// Everything beneath is verified.
+    Everything,
 }
 
 /// A directory whose entries are being listed.
 pub(super) struct Scanning {
     path: Box<[u8]>,
     node: NodeId,
-    verify: bool,
+    depth: Depth,
     entries: Dir,
 }
 
@@ -64,9 +75,8 @@ impl Native {
         }
         if self.census && !self.has_tasks() {
             self.census = false;
-            for wd in self.table.end_census() {
-                self.unwatch(wd);
-            }
+            let wds = self.table.end_census();
+            self.unwatch_all(wds);
             // Where everything was scanned because too much of it was starved, that is over.
             if !self.starved {
                 self.no_longer_scanned(b"");
@@ -75,7 +85,7 @@ impl Native {
     }
 
     fn begin(&mut self, task: Task) {
-        if task.path.is_empty() && task.verify {
+        if task.path.is_empty() && task.depth == Depth::Everything {
             self.census = true;
             self.starved = false;
             self.table.begin_census();
@@ -83,7 +93,7 @@ impl Native {
         let directory = match beneath::open_directory(self.root.directory().as_fd(), &task.path) {
             Ok(directory) => directory,
             // Gone or replaced by now: its own event says so.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return self.no_longer_scanned(&task.path),
             Err(Errno::ACCESS | Errno::PERM) => {
                 // It can neither be watched nor read. A change of its permissions is an event of its parent.
                 self.changes.marks().counters().denied += 1;
@@ -94,17 +104,16 @@ impl Native {
                 return;
             }
         };
-        let (node, verify) = match self.watch_directory(&task.path, &directory) {
-            Watched::Known(_) if !task.verify => return,
-            Watched::Known(node) => (node, true),
-            Watched::New(node) => (node, task.verify),
+        let (node, depth) = match self.watch_directory(&task.path, &directory) {
+            Watched::Known(_) if task.depth == Depth::New => return,
+            Watched::Known(node) | Watched::New(node) => (node, task.depth),
             // What is beneath it may have been met under either path.
-            Watched::Moved(node) => (node, true),
+            Watched::Moved(node) => (node, Depth::Everything),
             Watched::Not => return,
         };
         self.table.seen(node);
         match Dir::new(directory) {
-            Ok(entries) => self.scanning = Some(Scanning { path: task.path, node, verify, entries }),
+            Ok(entries) => self.scanning = Some(Scanning { path: task.path, node, depth, entries }),
             Err(error) => self.changes.marks().scan(&task.path, ScanReason::Refused(error.to_string())),
         }
     }
@@ -131,7 +140,6 @@ impl Native {
                 self.starve(path);
                 return Watched::Not;
             }
-            Err(Errno::NOENT) => return Watched::Not,
             Err(error) => {
                 self.changes.marks().scan(path, ScanReason::Refused(error.to_string()));
                 return Watched::Not;
@@ -148,10 +156,7 @@ impl Native {
             }
             // It left, and is back at its place before it was given up: it stays watched, and what happened beneath it while it was away was told
             // under paths that led nowhere.
-            Some(node) if self.take_back(node) => {
-                self.table.replace(node, parent, name);
-                Watched::Moved(node)
-            }
+            Some(node) if self.take_back(node) => self.move_to(node, parent, name),
             Some(node) if self.table.stands_at(node, parent, name) => {
                 self.no_longer_scanned(path);
                 return Watched::Known(node);
@@ -160,15 +165,30 @@ impl Native {
                 self.changes.marks().scan(path, ScanReason::Alias);
                 return Watched::Not;
             }
-            Some(node) => {
-                self.table.replace(node, parent, name);
-                Watched::Moved(node)
-            }
+            Some(node) => self.move_to(node, parent, name),
             None => Watched::New(self.table.insert(parent, name, wd)),
         };
-        self.changes.marks().watched_from_now(path);
+        // Whoever asked about the rules here before it was watched may have read them before they changed, or those of another directory.
+        self.changes.filter.rules().forget_beneath(path);
+        match watched {
+            Watched::New(_) => self.changes.marks().watched_from_now(path),
+            // What happened anywhere beneath it was told under the path that it was taken to have.
+            Watched::Moved(_) => self.changes.marks().subtree(path, RescanReason::Uncertain),
+            Watched::Known(_) | Watched::Not => {}
+        }
         self.no_longer_scanned(path);
         watched
+    }
+
+    /// Moves a directory in the table to where it was found.
+    fn move_to(&mut self, node: NodeId, parent: NodeId, name: &[u8]) -> Watched {
+        if self.table.replace(node, parent, name) {
+            Watched::Moved(node)
+        } else {
+            // Some directory on the way to it is not the one that the table knows there. The event that says so is still to come; then everything
+            // beneath is gone through.
+            Watched::Not
+        }
     }
 
     fn no_longer_scanned(&self, path: &[u8]) {
@@ -191,19 +211,25 @@ impl Native {
         self.moves.len() < before
     }
 
-    /// True if the directory that `node` stands for is still found at its own path, which is another than `path`, and is the same as `directory`:
-    /// then it has two paths.
-    fn is_alias(&self, node: NodeId, path: &[u8], directory: &OwnedFd) -> bool {
+    /// True if the directory that `node` stands for is still found at its own path, which is another than `path`, and is the same as `directory`,
+    /// and something is mounted on the way to one of them: then it has two paths. Without a mount it has just moved from one to the other and back.
+    pub(super) fn is_alias(&mut self, node: NodeId, path: &[u8], directory: &OwnedFd) -> bool {
         let mut own = Vec::new();
         self.table.path(node, &mut own);
         if own == path {
             return false;
         }
         let Ok(other) = beneath::open_directory(self.root.directory().as_fd(), &own) else { return false };
-        match (fstat(directory), fstat(&other)) {
+        let is_same = match (fstat(directory), fstat(&other)) {
             (Ok(here), Ok(there)) => (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino),
             _ => false,
+        };
+        if !is_same {
+            return false;
         }
+        // It may have been mounted just now.
+        self.refresh_mounts();
+        self.mounts.is_above(path) || self.mounts.is_above(&own)
     }
 
     /// Looks at the next entries of a directory.
@@ -226,9 +252,10 @@ impl Native {
                 if let Some(node) = known {
                     self.forget(node);
                 }
-            } else if scanning.verify || known.is_none() {
+            } else if scanning.depth == Depth::Everything || known.is_none() {
                 let path = join(&scanning.path, name).into();
-                self.pending.push(Task { path, verify: scanning.verify });
+                let depth = if scanning.depth == Depth::Everything { Depth::Everything } else { Depth::New };
+                self.pending.push(Task { path, depth });
             }
         }
         self.scanning = Some(scanning);
@@ -237,7 +264,7 @@ impl Native {
     /// Tries again to watch what there were too few watches for.
     pub(super) fn retry_starved(&mut self) {
         let starved = self.changes.marks().starved();
-        self.incoming.extend(starved.into_iter().map(|path| Task { path, verify: true }));
+        self.incoming.extend(starved.into_iter().map(|path| Task { path, depth: Depth::Everything }));
     }
 
     /// Events may have been lost: every watch is looked at again. What is gone for good is found by it too.
@@ -252,7 +279,7 @@ impl Native {
         match self.mounts.refresh(&root) {
             Ok(changed) => {
                 for path in changed {
-                    self.changes.marks().subtree(&path, crate::batch::RescanReason::Uncertain);
+                    self.changes.marks().subtree(&path, RescanReason::Uncertain);
                     self.verify(&path);
                 }
             }

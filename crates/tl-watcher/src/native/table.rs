@@ -151,15 +151,15 @@ impl WatchTable {
         NodeId(id)
     }
 
-    /// A directory stands at another place now, with everything beneath it.
-    pub(crate) fn replace(&mut self, id: NodeId, parent: NodeId, name: &[u8]) {
-        // A directory cannot lie beneath itself: paths would have no end.
+    /// A directory stands at another place now, with everything beneath it. False, and nothing is changed, if that place lies beneath it as
+    /// far as the table knows: paths would have no end.
+    pub(crate) fn replace(&mut self, id: NodeId, parent: NodeId, name: &[u8]) -> bool {
         if id == ROOT || self.is_beneath(parent, id) {
-            return;
+            return false;
         }
         self.forget_name(id.0);
         let (name_start, name_len) = self.store_name(name);
-        let Some(node) = self.node_mut(id.0) else { return };
+        let Some(node) = self.node_mut(id.0) else { return false };
         let former = mem::replace(&mut node.parent, parent.0);
         let former_len = mem::replace(&mut node.name_len, name_len);
         node.name_start = name_start;
@@ -167,6 +167,8 @@ impl WatchTable {
         self.count_child(former, -1);
         self.count_child(parent.0, 1);
         self.index_name(id.0, parent.0, name);
+        self.collect_garbage();
+        true
     }
 
     /// True if `id` stands at `name` in `parent`.
@@ -269,10 +271,14 @@ impl WatchTable {
         self.free.push(id);
         self.count_child(node.parent, -1);
         self.garbage_len += usize::from(node.name_len);
+        self.collect_garbage();
+        Some(node.wd)
+    }
+
+    fn collect_garbage(&mut self) {
         if self.garbage_len > GARBAGE_LEN_MIN && self.garbage_len * 2 > self.names.len() {
             self.collect_names();
         }
-        Some(node.wd)
     }
 
     fn count_child(&mut self, parent: u32, difference: i32) {

@@ -174,3 +174,133 @@ fn a_directory_that_takes_its_place_again_from_another_has_one_path() {
     fs::write(place.join("a"), "x").unwrap();
     assert!(fixture.drain().paths.iter().any(|found| found.as_bytes() == b"place/a"));
 }
+
+/// If it fails, what happens in a directory while the table has it at another's place is told under that other path alone, and is missed.
+#[test]
+fn what_was_told_under_a_wrong_path_is_told_again_once_the_directory_is_found() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let fixture = Fixture::new();
+    let (one, two) = (fixture.path().join("one"), fixture.path().join("two"));
+    fs::create_dir_all(one.join("in/deep")).unwrap();
+    fs::create_dir_all(two.join("in/deep")).unwrap();
+    fixture.drain();
+    let mut held = fixture.engine.hold();
+    renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE).unwrap();
+    // Two moves, of which the second seems to begin where the first has just ended: the table has each at the other's place until a scan comes by.
+    held.read_events(usize::MAX).unwrap();
+    // The consumer looks at both now, before this.
+    fixture.changes.take_all();
+    for path in ["one/in/deep/a", "two/in/deep/b"] {
+        fs::write(fixture.path().join(path), "x").unwrap();
+    }
+    held.drain().unwrap();
+    drop(held);
+    let batch = fixture.changes.take_all();
+    for directory in ["one", "two"] {
+        let found = batch.subtrees.iter().any(|above| above.as_bytes() == directory.as_bytes());
+        assert!(found, "{directory}: {batch:?}");
+    }
+}
+
+/// If it fails, of two directories that change places one is known under a wrong path from then on, when a scan comes between the two halves.
+#[test]
+fn directories_that_change_places_while_a_scan_comes_by_are_both_found() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let fixture = Fixture::new();
+    let (one, two) = (fixture.path().join("one"), fixture.path().join("two"));
+    fs::create_dir(&one).unwrap();
+    fs::create_dir(&two).unwrap();
+    fixture.drain();
+    let mut held = fixture.engine.hold();
+    renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE).unwrap();
+    // Room for two events of four: one's departure, and its arrival at two.
+    held.buffer = vec![MaybeUninit::uninit(); 64].into();
+    assert_eq!(held.read_events(1).unwrap(), 2);
+    while held.has_tasks() {
+        held.scan_slice();
+    }
+    held.buffer = vec![MaybeUninit::uninit(); BUFFER_LEN].into();
+    held.drain().unwrap();
+    assert!(held.moves.is_empty());
+    drop(held);
+    fixture.changes.take_all();
+    for path in ["one/a", "two/b"] {
+        fs::write(fixture.path().join(path), "x").unwrap();
+        let batch = fixture.drain();
+        assert!(batch.paths.iter().any(|found| found.as_bytes() == path.as_bytes()), "{path}: {batch:?}");
+    }
+}
+
+/// If it fails, a directory that is new is taken for one that left the tree, and its watch is given back.
+#[test]
+fn a_departure_does_not_outlive_the_node_that_a_census_removed() {
+    let fixture = Fixture::new();
+    let outside = tempfile::tempdir_in(fixture.path().parent().unwrap()).unwrap();
+    fs::create_dir(fixture.path().join("gone")).unwrap();
+    fixture.drain();
+    let mut held = fixture.engine.hold();
+    fs::rename(fixture.path().join("gone"), outside.path().join("away")).unwrap();
+    held.read_events(usize::MAX).unwrap();
+    held.verify(b"");
+    while held.has_tasks() {
+        held.scan_slice();
+    }
+    fs::create_dir(fixture.path().join("new")).unwrap();
+    held.drain().unwrap();
+    for departure in &mut held.moves {
+        departure.since -= MOVE_PATIENCE;
+    }
+    held.give_up_moves();
+    drop(held);
+    fixture.changes.take_all();
+    fs::write(fixture.path().join("new/a"), "x").unwrap();
+    assert!(fixture.drain().paths.iter().any(|found| found.as_bytes() == b"new/a"));
+}
+
+/// If it fails, a directory that moves to another place and back while a scan meets it is held for one with two paths, and one of them is scanned
+/// for ever.
+#[test]
+fn without_a_mount_no_directory_has_two_paths() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path().join("a")).unwrap();
+    fixture.drain();
+    let mut held = fixture.engine.hold();
+    let node = held.table.find(b"a").unwrap();
+    let directory = fs::File::open(fixture.path().join("a")).unwrap().into();
+    assert!(!held.is_alias(node, b"b", &directory));
+}
+
+/// If it fails, a directory that was made in one that could not be searched for a moment is never watched.
+#[test]
+fn what_was_made_in_a_directory_that_was_shut_for_a_moment_is_watched() {
+    use std::os::unix::fs::PermissionsExt;
+    // The right to pass all permissions is given up by this thread alone, if it has it.
+    let scenario = || {
+        let fixture = Fixture::new();
+        let shut = fixture.path().join("shut");
+        fs::create_dir(&shut).unwrap();
+        fixture.drain();
+        let mut held = fixture.engine.hold();
+        obey_permissions();
+        fs::create_dir(shut.join("new")).unwrap();
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0o0)).unwrap();
+        held.drain().unwrap();
+        assert!(fixture.changes.counters().denied > 0);
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
+        held.drain().unwrap();
+        fixture.changes.take_all();
+        fs::write(shut.join("new/a"), "x").unwrap();
+        held.drain().unwrap();
+        let batch = fixture.changes.take_all();
+        assert!(batch.paths.iter().any(|found| found.as_bytes() == b"shut/new/a"), "{batch:?}");
+        drop(held);
+    };
+    std::thread::scope(|scope| scope.spawn(scenario).join().unwrap());
+}
+
+fn obey_permissions() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let mut sets = capabilities(None).unwrap();
+    sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+    set_capabilities(None, sets).unwrap();
+}

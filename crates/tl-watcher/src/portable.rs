@@ -3,13 +3,19 @@
 //! Where the system watches a tree as a whole (FSEvents) one watch is enough. Where it watches directories (inotify, kqueue) this backend
 //! goes through the tree itself, by the same rule as the native one: watch, mark as dirty, then list.
 //!
+//! `notify` follows paths, which lead elsewhere while it does so, and gives a watch back by the path that it was set under. So a directory that
+//! has moved is given back under its former path before it is watched under the next ([`Registry`]); after it was watched it is looked whether its
+//! path still leads to it, and if not, everything is gone through; and wherever something was removed or renamed, it is looked what stands
+//! there now. What remains: a link that takes a directory's place and gives it back within the few microseconds between two looks.
+//!
 //! A drain creates a file, the cookie, and waits until its event comes: the system hands out events in order, so that everything before it
 //! has come too.
 
 mod inbox;
+mod registry;
 
-use std::collections::HashSet;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +38,10 @@ use crate::root::Root;
 use crate::rules::COOKIE_PREFIX;
 use crate::stats::ScanReason;
 use inbox::Inbox;
+use registry::{DirectoryId, Registry};
+
+/// How often a directory is asked for that stands at its path before and after, and not in between.
+const WATCH_ATTEMPTS: usize = 8;
 
 /// The portable backend at work.
 pub(crate) struct PortableEngine {
@@ -52,7 +62,9 @@ struct Walk {
     path: PathBuf,
     /// Each directory needs a watch of its own.
     by_directory: bool,
-    watched: HashSet<Box<[u8]>>,
+    registry: Registry,
+    /// Something may be watched under a path that is not its own: everything is to be gone through.
+    in_doubt: bool,
     cookies: u64,
 }
 
@@ -80,7 +92,8 @@ impl PortableEngine {
             root,
             path,
             by_directory,
-            watched: HashSet::new(),
+            registry: Registry::default(),
+            in_doubt: false,
             cookies: 0,
         };
         if by_directory {
@@ -93,14 +106,23 @@ impl PortableEngine {
         let stop = Arc::new(AtomicBool::new(false));
         let walker = {
             let (walk, inbox, stop) = (Arc::clone(&walk), Arc::clone(&inbox), Arc::clone(&stop));
+            let retry_interval = config.scan_interval;
             let run = move || {
+                let mut retry_at = Instant::now() + retry_interval;
                 while !stop.load(Ordering::Acquire) {
-                    inbox.wait_for_directories();
+                    inbox.wait_for_directories(retry_at);
                     let mut walk = walk.lock();
                     walk.check_root();
                     // Taken under the lock: what a drain does not find here has been gone through.
-                    let found = inbox.directories();
+                    let mut found = inbox.directories();
+                    if Instant::now() >= retry_at {
+                        found.extend(walk.changes.marks().starved());
+                        retry_at = Instant::now() + retry_interval;
+                    }
                     walk.scan(found);
+                    if walk.in_doubt {
+                        inbox.wake_walker();
+                    }
                 }
             };
             thread::Builder::new().name("tl-walker".to_owned()).spawn(run).map_err(failed)?
@@ -131,13 +153,16 @@ impl PortableEngine {
             self.changes.marks().rescan(RescanReason::Uncertain);
         }
         walk.scan(self.inbox.directories());
+        if walk.in_doubt {
+            self.inbox.wake_walker();
+        }
         Ok(())
     }
 
     /// Watched directories.
     pub(crate) fn watches(&self) -> usize {
         let walk = self.walk.lock();
-        if walk.by_directory { walk.watched.len() } else { 1 }
+        if walk.by_directory { walk.registry.len() } else { 1 }
     }
 }
 
@@ -154,49 +179,130 @@ impl Drop for PortableEngine {
 
 impl Walk {
     /// Watches these directories and everything beneath them, known or not: what `notify` lost in a move is found again.
-    fn scan(&mut self, mut pending: Vec<Box<[u8]>>) {
+    fn scan(&mut self, pending: Vec<Box<[u8]>>) {
         if !self.by_directory {
             return;
         }
+        self.visit(pending);
+        if mem::take(&mut self.in_doubt) {
+            // Once: whoever brings doubt about again meanwhile wakes the walker.
+            self.visit(vec![Box::default()]);
+        }
+    }
+
+    fn visit(&mut self, mut pending: Vec<Box<[u8]>>) {
         while let Some(path) = pending.pop() {
-            let directory = match beneath::open_directory(self.root.directory().as_fd(), &path) {
-                Ok(directory) => directory,
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-                    self.watched.retain(|known| !crate::path::is_within(known, &path));
-                    continue;
-                }
-                Err(Errno::ACCESS | Errno::PERM) => {
-                    self.changes.marks().counters().denied += 1;
-                    continue;
-                }
+            let opened = beneath::open_directory(self.root.directory().as_fd(), &path);
+            let (id, directory) = match opened.map_err(io::Error::from).and_then(DirectoryId::of) {
+                Ok(found) => found,
                 Err(error) => {
-                    self.changes.marks().scan(&path, ScanReason::Refused(error.to_string()));
+                    self.cannot_open(&path, &error);
                     continue;
                 }
             };
-            if !self.watch(&path) {
+            if !self.watch(&path, id) {
                 continue;
             }
-            self.changes.marks().watched_from_now(&path);
-            self.watched.insert(path.clone());
+            // Whoever asked about the rules here before it was watched may have read them before they changed.
+            self.changes.filter.rules().forget_beneath(&path);
+            {
+                let mut marks = self.changes.marks();
+                marks.watched_from_now(&path);
+                marks.end_scan(&path);
+            }
             if let Err(error) = self.subdirectories(&path, directory, &mut pending) {
                 self.changes.marks().scan(&path, ScanReason::Refused(error.to_string()));
             }
         }
     }
 
-    fn watch(&mut self, path: &[u8]) -> bool {
-        let place = self.path.join(RelPath::trusted(path).as_path());
-        let Err(error) = self.watcher.watch(&place, RecursiveMode::NonRecursive) else { return true };
-        let reason = match error.kind {
-            notify::ErrorKind::MaxFilesWatch => ScanReason::WatchLimit,
-            notify::ErrorKind::PathNotFound => return false,
-            notify::ErrorKind::Io(error) if error.kind() == io::ErrorKind::NotFound => return false,
-            notify::ErrorKind::Io(error) if error.kind() == io::ErrorKind::StorageFull => ScanReason::WatchLimit,
-            _ => ScanReason::Refused(error.to_string()),
-        };
-        self.changes.marks().scan(path, reason);
+    fn cannot_open(&mut self, path: &[u8], error: &io::Error) {
+        match Errno::from_io_error(error) {
+            // Gone, or another kind of thing: its own event says so. What was watched here stands elsewhere, if it exists at all, and is found
+            // there.
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                self.release_within(path);
+                self.changes.marks().end_scan(path);
+            }
+            Some(Errno::ACCESS | Errno::PERM) => self.changes.marks().counters().denied += 1,
+            _ => self.changes.marks().scan(path, ScanReason::Refused(error.to_string())),
+        }
+    }
+
+    /// Watches the directory `id`, which was just found at `path`. True if it is watched there from now on.
+    fn watch(&mut self, path: &[u8], id: DirectoryId) -> bool {
+        if let Some(former) = self.registry.path_of(id).filter(|former| *former != path).map(<[u8]>::to_vec) {
+            if self.is_at(&former, id) && self.is_at(path, id) {
+                self.changes.marks().scan(path, ScanReason::Alias);
+                return false;
+            }
+            self.release(&former);
+        }
+        if self.registry.at(path).is_some_and(|known| known != id) {
+            self.release_within(path);
+        }
+        let place = self.place(path);
+        let mut last = String::new();
+        for _ in 0..WATCH_ATTEMPTS {
+            let Err(error) = self.watcher.watch(&place, RecursiveMode::NonRecursive) else {
+                if self.is_at(path, id) {
+                    self.registry.insert(path, id);
+                    return true;
+                }
+                self.mistaken(path);
+                return false;
+            };
+            last = error.to_string();
+            match error.kind {
+                notify::ErrorKind::MaxFilesWatch => return self.starve(path),
+                notify::ErrorKind::Io(error) if error.kind() == io::ErrorKind::StorageFull => return self.starve(path),
+                // Its own event says what became of it. If it is back, it is asked for again.
+                _ if !self.is_at(path, id) => return false,
+                _ => {}
+            }
+        }
+        self.changes.marks().scan(path, ScanReason::Refused(last));
         false
+    }
+
+    /// While `notify` followed its path, something else stood there: that is watched now, under a path that is not its own. If it was a link,
+    /// what it leads to is a directory of which no event will tell; so everything is in doubt.
+    fn mistaken(&mut self, path: &[u8]) {
+        self.release(path);
+        self.in_doubt = true;
+    }
+
+    /// There is no watch left for `path`.
+    fn starve(&mut self, path: &[u8]) -> bool {
+        self.changes.marks().scan(path, ScanReason::WatchLimit);
+        false
+    }
+
+    /// Gives back what was watched at and beneath `path`: it stands elsewhere, if it still exists, and is found there.
+    fn release_within(&mut self, path: &[u8]) {
+        for known in self.registry.within(path) {
+            self.release(&known);
+        }
+    }
+
+    /// Gives back whatever `notify` watches at `path`.
+    fn release(&mut self, path: &[u8]) {
+        self.registry.remove(path);
+        let place = self.place(path);
+        if let Err(error) = self.watcher.unwatch(&place) {
+            // It may have given it back itself when it read of a removal.
+            tracing::trace!(%error, "no watch to give back");
+        }
+    }
+
+    fn place(&self, path: &[u8]) -> PathBuf {
+        self.path.join(RelPath::trusted(path).as_path())
+    }
+
+    /// True if the directory `id` stands at `path`.
+    fn is_at(&self, path: &[u8], id: DirectoryId) -> bool {
+        let opened = beneath::open_directory(self.root.directory().as_fd(), path).map_err(io::Error::from);
+        opened.and_then(DirectoryId::of).is_ok_and(|(found, _)| found == id)
     }
 
     fn subdirectories(&self, path: &[u8], directory: OwnedFd, pending: &mut Vec<Box<[u8]>>) -> rustix::io::Result<()> {
@@ -237,3 +343,6 @@ impl Walk {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -65,7 +65,8 @@ impl Inbox {
                 if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
                     marks.scan(b"", ScanReason::WatchLimit);
                 }
-                return;
+                drop(marks);
+                return self.look_at(b"");
             }
         };
         self.changes.marks().counters().events += 1;
@@ -105,20 +106,35 @@ impl Inbox {
             self.arrived.notify_all();
             return;
         }
-        let is_dir = match kind {
-            EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder) => true,
-            EventKind::Create(CreateKind::File)
-            | EventKind::Remove(RemoveKind::File)
-            | EventKind::Modify(ModifyKind::Data(_))
-            | EventKind::Access(_) => false,
+        let stands = match kind {
+            EventKind::Create(CreateKind::Folder) => true,
+            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_) => {
+                false
+            }
             // What it is must be looked up; what is gone was a file as far as the rules are concerned.
             _ => {
                 let kind = Lookup::new(self.root.as_fd()).kind_of(path);
                 kind.is_ok_and(|kind| kind == Some(FileType::Directory))
             }
         };
+        let may_have_stood = match kind {
+            EventKind::Remove(kind) => kind != RemoveKind::File,
+            EventKind::Modify(ModifyKind::Name(_)) => true,
+            _ => false,
+        };
+        if stands || may_have_stood {
+            // What is known of the rules there may be that of another directory.
+            self.changes.filter.rules().forget_beneath(path);
+        }
+        let is_dir = stands || kind == EventKind::Remove(RemoveKind::Folder);
         if self.changes.filter.admits(directory, name, is_dir) {
-            self.mark(directory, name, is_dir, kind);
+            let removed = matches!(kind, EventKind::Remove(_));
+            self.mark(directory, name, stands && !removed, kind);
+            // `notify` gives back what it watches at the path of whatever is removed or renamed, whether that still stands there or another has
+            // come into its place; and what left its place is no longer watched under it.
+            if stands || may_have_stood {
+                self.look_at(path);
+            }
         }
         if is_rule_file(name) {
             self.changes.filter.rules().reload();
@@ -130,7 +146,7 @@ impl Inbox {
         }
     }
 
-    fn mark(&self, directory: &[u8], name: &[u8], is_dir: bool, kind: EventKind) {
+    fn mark(&self, directory: &[u8], name: &[u8], appeared: bool, kind: EventKind) {
         let activity = match kind {
             // Without closes nothing but silence tells that a writer is done.
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) | EventKind::Any if self.closes => {
@@ -141,7 +157,6 @@ impl Inbox {
             }
             _ => Activity::Settled,
         };
-        let appeared = is_dir && !matches!(kind, EventKind::Remove(_));
         let renamed_or_new = !matches!(kind, EventKind::Modify(ModifyKind::Metadata(_)));
         let mut marks = self.changes.marks();
         if appeared && renamed_or_new {
@@ -150,10 +165,6 @@ impl Inbox {
             marks.listing(directory, Activity::Created);
         } else {
             marks.path(directory, name, activity);
-        }
-        drop(marks);
-        if appeared {
-            self.look_at(&join(directory, name));
         }
     }
 
@@ -168,10 +179,10 @@ impl Inbox {
         self.arrived.notify_all();
     }
 
-    /// Sleeps until there are directories to be looked at.
-    pub(super) fn wait_for_directories(&self) {
+    /// Sleeps until there are directories to be looked at, or until `deadline`.
+    pub(super) fn wait_for_directories(&self, deadline: Instant) {
         let mut state = self.state.lock();
-        let until = Instant::now() + WALKER_SLEEP_MAX;
+        let until = deadline.min(Instant::now() + WALKER_SLEEP_MAX);
         while state.directories.is_empty() && !mem::take(&mut state.wake) {
             if self.arrived.wait_until(&mut state, until).timed_out() {
                 break;

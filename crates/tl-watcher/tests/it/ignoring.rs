@@ -119,3 +119,40 @@ fn a_repository_that_is_made_later_brings_its_excludes_along() {
     let batch = tree.watcher.wait(Instant::now() + Duration::from_secs(60));
     assert!(batch.rules_changed, "{batch:?}");
 }
+
+/// If it fails, what another directory's rules left out at this path is left out for ever.
+#[test]
+fn the_rules_of_a_directory_that_left_do_not_hold_for_the_next_one_at_its_place() {
+    on_each_backend(|backend| {
+        let tree = Tree::new(backend);
+        tree.write("place/.gitignore", "*\n");
+        tree.write("place/hidden", "x");
+        tree.drain();
+        tree.write("place/hidden", "y");
+        assert!(!reaches(&tree.drain(), "place/hidden"));
+        fs::rename(tree.path("place"), tree.outside("elsewhere")).unwrap();
+        fs::create_dir_all(tree.path("place/in")).unwrap();
+        tree.drain();
+        tree.write("place/seen", "x");
+        tree.write("place/in/seen", "x");
+        let batch = tree.drain();
+        assert!(reaches(&batch, "place/seen") && reaches(&batch, "place/in/seen"), "{batch:?}");
+    });
+}
+
+/// If it fails, what the rules leave in by now is left out for ever where no event tells that they changed.
+#[test]
+fn where_everything_is_scanned_the_rules_are_read_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join(".gitignore"), "file\n").unwrap();
+    let rules = Arc::new(IgnoreRules::open(scratch.path(), Vec::new()).unwrap());
+    let mut config = WatchConfig::new(scratch.path(), Arc::clone(&rules));
+    config.backend = Backend::Scan;
+    let watcher = Watcher::start(config).unwrap();
+    watcher.drain().unwrap();
+    let file = RelPath::new(*b"file").unwrap();
+    assert!(rules.is_ignored(&file, false));
+    fs::write(scratch.path().join(".gitignore"), "other\n").unwrap();
+    assert!(watcher.drain().unwrap().rescan.is_some());
+    assert!(!rules.is_ignored(&file, false));
+}

@@ -70,17 +70,21 @@ impl Mirror {
                 self.remove(path);
             }
             if known != Some(true) && whole {
+                self.remove(path);
                 return self.walk(path);
             }
-        } else if known == Some(true) {
+        } else {
+            // Nothing lies beneath it, whatever is believed: a batch may have named what lay there before it named the directory itself.
             self.remove(path);
         }
         self.entries.insert(path.to_owned(), entry);
     }
 
     fn list(&mut self, directory: &Path) {
-        let mut names: BTreeSet<PathBuf> =
-            self.entries.keys().filter(|path| path.parent() == Some(directory)).cloned().collect();
+        // An entry may be known by what lies beneath it alone: a batch may have named that before it named the entry.
+        let entry_above =
+            |path: &PathBuf| Some(directory.join(path.strip_prefix(directory).ok()?.components().next()?));
+        let mut names: BTreeSet<PathBuf> = self.entries.keys().filter_map(entry_above).collect();
         if let Ok(entries) = fs::read_dir(self.root.join(directory)) {
             names.extend(entries.filter_map(|entry| Some(directory.join(entry.ok()?.file_name()))));
         }

@@ -16,6 +16,9 @@ pub mod client;
 pub mod connection;
 pub mod daemon;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod home;
 mod hub;
 pub mod logs;

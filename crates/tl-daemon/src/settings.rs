@@ -141,6 +141,14 @@ impl Settings {
     /// # Errors
     /// [`Error::Setting`] for an unknown setting or a value that is not possible, or an error of the system.
     pub fn set(&mut self, store: &StoreDir, key: &str, value: Option<&str>) -> Result<()> {
+        let changed = self.changed(key, value)?;
+        write_atomically(&store.config(), changed.to_string().as_bytes())?;
+        self.document = changed;
+        Ok(())
+    }
+
+    /// The document with a setting changed.
+    fn changed(&self, key: &str, value: Option<&str>) -> Result<DocumentMut> {
         let known = find(key)?;
         let (section, name) = known.parts();
         let mut changed = self.document.clone();
@@ -157,9 +165,7 @@ impl Settings {
                 table.insert(name, Item::Value(value));
             }
         }
-        write_atomically(&store.config(), changed.to_string().as_bytes())?;
-        self.document = changed;
-        Ok(())
+        Ok(changed)
     }
 
     /// All settings with their values.
@@ -169,7 +175,7 @@ impl Settings {
             .iter()
             .map(|known| {
                 let set = self.value(known);
-                let value = set.map_or_else(|| known.default_text(), |value| value.to_string().trim().to_owned());
+                let value = set.map_or_else(|| known.default_text(), shown);
                 Setting { key: known.key.into(), value, is_default: set.is_none(), about: known.about.into() }
             })
             .collect()
@@ -275,10 +281,9 @@ impl Known {
                 let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
                 match number.filter(|number| (min..=max).contains(number)) {
                     Some(_) => Ok(()),
-                    None => Err(wrong(
-                        self.key,
-                        &format!("{}: a number from {min} to {max} is possible", value.to_string().trim()),
-                    )),
+                    None => {
+                        Err(wrong(self.key, &format!("{}: a number from {min} to {max} is possible", shown(value))))
+                    }
                 }
             }
             Kind::Flag { .. } => match value.as_bool() {
@@ -287,10 +292,7 @@ impl Known {
             },
             Kind::Word { words, .. } => match value.as_str().filter(|word| words.contains(word)) {
                 Some(_) => Ok(()),
-                None => Err(wrong(
-                    self.key,
-                    &format!("{}: one of {} is possible", value.to_string().trim(), words.join(", ")),
-                )),
+                None => Err(wrong(self.key, &format!("{}: one of {} is possible", shown(value), words.join(", ")))),
             },
         }
     }
@@ -310,8 +312,38 @@ fn find(key: &str) -> Result<&'static Known> {
     KNOWN.iter().find(|known| known.key == key).ok_or_else(|| wrong(key, "there is no such setting"))
 }
 
+/// A value as it stands in the file, without the comment behind it.
+fn shown(value: &Value) -> String {
+    let mut value = value.clone();
+    value.decor_mut().clear();
+    value.to_string()
+}
+
 fn wrong(key: &str, reason: &str) -> Error {
     Error::Setting { key: key.to_owned(), reason: reason.to_owned() }
+}
+
+/// Settings, for a fuzzer: what is taken is in its ranges, is written as it was read, and can be changed.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(text: &str) {
+    let Ok(settings) = Settings::parse(text) else { return };
+    debug_assert!((200..=500).contains(&settings.number("capture.window_ms")));
+    debug_assert!(settings.retention().newest >= 1);
+    let (listed, written) = (settings.list(), settings.document.to_string());
+    let again = Settings::parse(&written);
+    debug_assert!(again.as_ref().is_ok_and(|again| again.list() == listed), "{again:?} was {settings:?}");
+    for known in KNOWN {
+        for value in [None, Some(known.default_text())] {
+            let changed = settings.changed(known.key, value.as_deref()).map(|document| document.to_string());
+            let read = changed.and_then(|text| Settings::parse(&text));
+            let is_as_it_should_be = |settings: &Settings| {
+                listed.iter().zip(settings.list()).all(|(before, after)| {
+                    *before == after || (after.key == known.key && after.value == known.default_text())
+                })
+            };
+            debug_assert!(read.as_ref().is_ok_and(is_as_it_should_be), "{} {value:?}: {read:?}", known.key);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -332,6 +364,8 @@ mod tests {
         let text = "# mine\n[retention]\nnewest = 7 # few\nbudget_mb = 50\n[watch]\nbackend = \"scan\"\n";
         let settings = Settings::parse(text).unwrap();
         assert_eq!(settings.retention().newest, 7);
+        let newest = settings.list().into_iter().find(|setting| setting.key == "retention.newest").unwrap();
+        assert_eq!((&*newest.value, newest.is_default), ("7", false), "the comment is no part of the value");
         assert_eq!(settings.retention().budget_bytes, Some(50_000_000));
         assert_eq!(settings.backend(), Backend::Scan);
     }

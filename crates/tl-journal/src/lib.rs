@@ -13,6 +13,9 @@
 mod checkpoint;
 mod collect;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod journal;
 mod lease;

@@ -36,10 +36,6 @@ impl<'a> Reader<'a> {
         self.rest.is_empty().then_some(())
     }
 
-    pub(crate) const fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-
     pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
@@ -56,12 +52,13 @@ impl<'a> Reader<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
+    /// A number in its shortest form: any other would give one value two encodings.
     pub(crate) fn varint(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
             let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
+            if (shift == 63 && bits > 1) || (shift > 0 && byte == 0) {
                 return None;
             }
             value |= bits << shift;
@@ -114,5 +111,14 @@ mod tests {
         assert_eq!(Reader::new(&[0xff; 11]).varint(), None);
         assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).varint(), None);
         assert_eq!(Reader::new(&[3, 1, 2, 3]).bytes(2), None);
+    }
+
+    /// If it fails, a value that is damaged reads as another one that is in order.
+    #[test]
+    fn numbers_that_are_longer_than_they_need_be_are_refused() {
+        assert_eq!(Reader::new(&[0x80, 0]).varint(), None);
+        assert_eq!(Reader::new(&[0x81, 0x80, 0]).varint(), None);
+        assert_eq!(Reader::new(&[0]).varint(), Some(0));
+        assert_eq!(Reader::new(&[0x80, 0x80, 1]).varint(), Some(1 << 14));
     }
 }

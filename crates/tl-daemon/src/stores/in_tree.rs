@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::id::parse_id;
 use super::private::{create_dir, names, read_small, user, write_atomically};
 use super::root::ROOT_LEN_MAX;
 use super::{Form, MARKER, Root, StoreDir, StoreId, Stores};
@@ -109,7 +110,7 @@ impl Stores {
 fn read_id(store: &Path) -> Result<StoreId> {
     let wrong = || Error::not_a_store(store, "it has no file ID with the id of a store");
     let content = read_small(&store.join("ID"), ID_LEN_MAX)?.ok_or_else(wrong)?;
-    std::str::from_utf8(&content).ok().and_then(|text| text.trim_end().parse().ok()).ok_or_else(wrong)
+    parse_id(&content).ok_or_else(wrong)
 }
 
 /// Refuses what could lead out of the directory, or belongs to somebody else.

@@ -29,6 +29,18 @@ pub struct StoreDir {
     path: PathBuf,
 }
 
+/// The content of `FORMAT`.
+pub(super) fn encode_format(version: u32) -> Vec<u8> {
+    format!("{FORMAT_PREFIX}{version}\n").into_bytes()
+}
+
+/// The version in the content of `FORMAT`.
+pub(super) fn parse_format(content: &[u8]) -> Option<u32> {
+    let version = std::str::from_utf8(content).ok()?.strip_prefix(FORMAT_PREFIX)?.trim_end().parse().ok()?;
+    // A sign or a leading zero is nothing that any version writes.
+    (encode_format(version).trim_ascii_end() == content.trim_ascii_end()).then_some(version)
+}
+
 impl StoreDir {
     /// Directories in it.
     pub(super) const DIRS: [&'static str; 4] = ["state", "locks", "logs", "tmp"];
@@ -57,10 +69,7 @@ impl StoreDir {
         let wrong = || Error::not_a_store(&self.path, "its file FORMAT says something else");
         let content = read_small(&path, FORMAT_LEN_MAX)?
             .ok_or_else(|| Error::not_a_store(&self.path, "it has no file FORMAT"))?;
-        let text = std::str::from_utf8(&content).map_err(|_| wrong())?;
-        let version: u32 =
-            text.trim_end().strip_prefix(FORMAT_PREFIX).and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
-        match version {
+        match parse_format(&content).ok_or_else(wrong)? {
             FORMAT_VERSION => Ok(()),
             found if found > FORMAT_VERSION => {
                 Err(Error::NewerStore { path: self.path.clone(), found, supported: FORMAT_VERSION })
@@ -70,7 +79,7 @@ impl StoreDir {
     }
 
     pub(super) fn write_format(&self) -> Result<()> {
-        write_atomically(&self.path.join("FORMAT"), format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n").as_bytes())
+        write_atomically(&self.path.join("FORMAT"), &encode_format(FORMAT_VERSION))
     }
 
     /// Which directory the store belongs to.

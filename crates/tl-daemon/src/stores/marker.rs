@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::id::parse_id;
 use super::private::{read_small, sync_parent};
 use super::{Form, StoreId};
 use crate::error::{Error, Result};
@@ -41,15 +42,10 @@ pub(super) fn read(root: &Path) -> Result<Found> {
     }
     match read_small(&path, MARKER_LEN_MAX) {
         Ok(None) => Ok(Found::Nothing),
-        Ok(Some(content)) => Ok(parse(&content).map_or(Found::Unreadable, Found::Id)),
+        Ok(Some(content)) => Ok(parse_id(&content).map_or(Found::Unreadable, Found::Id)),
         Err(Error::NotAStore { .. }) => Ok(Found::Unreadable),
         Err(error) => Err(error),
     }
-}
-
-fn parse(content: &[u8]) -> Option<StoreId> {
-    // `None` says all that there is to say about other texts.
-    std::str::from_utf8(content).ok()?.trim_end().parse().ok()
 }
 
 /// Writes the marker, in place of a file that stands there.

@@ -93,5 +93,31 @@ impl Stores {
     }
 }
 
+/// The files of a store, for a fuzzer: 0 `FORMAT`, 1 `ROOT`, 2 the marker or `ID`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz_file(kind: u8, content: &[u8]) {
+    let is_line = |line: &[u8]| content.starts_with(line) && content.trim_ascii_end() == line;
+    match kind {
+        0 => {
+            if let Some(version) = layout::parse_format(content) {
+                debug_assert!(is_line(layout::encode_format(version).trim_ascii_end()));
+            }
+        }
+        1 => {
+            if let Ok(root) = Root::decode(content, Path::new("ROOT")) {
+                debug_assert_eq!(root.encode(), content, "a root with two encodings: {root:?}");
+                debug_assert!(root.path.is_absolute());
+            }
+        }
+        2 => {
+            if let Some(id) = id::parse_id(content) {
+                // White space of Unicode counts as such, too.
+                debug_assert_eq!(std::str::from_utf8(content).map(str::trim_end), Ok(id.to_string().as_str()));
+            }
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -116,10 +116,12 @@ impl Root {
         };
         let path = field("path").and_then(unescape).ok_or_else(wrong)?;
         let path = PathBuf::from(std::ffi::OsString::from_vec(path));
-        if !path.is_absolute() || lines.next().is_some() {
+        let root = Self { path, identity: RootIdentity { device, inode, born } };
+        // Exactly these lines: a number with a sign, or another way to escape a letter, is nothing that was ever written.
+        if !root.path.is_absolute() || root.encode() != content {
             return Err(wrong());
         }
-        Ok(Self { path, identity: RootIdentity { device, inode, born } })
+        Ok(root)
     }
 }
 
@@ -194,6 +196,12 @@ mod tests {
             ("path /a", "path /%zz"),
             ("path /a", "path /%00"),
             ("/a\n", "/a\nmore\n"),
+            ("device 1", "device +1"),
+            ("inode 2", "inode 02"),
+            ("born -", "born 1.5"),
+            ("path /a", "path /%41"),
+            ("\n", "\r\n"),
+            ("path /a\n", "path /a"),
         ] {
             let bad = good.replace(from, to);
             assert!(Root::decode(bad.as_bytes(), Path::new("ROOT")).is_err(), "{bad}");

@@ -1,5 +1,6 @@
 //! Frames: a length, a kind, a payload. What stands in messages is encoded with postcard; data is raw.
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -168,10 +169,35 @@ fn close(mut frame: Vec<u8>) -> Result<Vec<u8>, WireError> {
     Ok(frame)
 }
 
-fn parse<T: DeserializeOwned>(payload: &[u8], what: &'static str) -> Result<T, WireError> {
+fn parse<T: DeserializeOwned + Serialize>(payload: &[u8], what: &'static str) -> Result<T, WireError> {
     match postcard::take_from_bytes(payload) {
-        Ok((value, [])) => Ok(value),
+        Ok((value, [])) if is_encoding(&value, payload) => Ok(value),
         _ => Err(WireError::Malformed { what }),
+    }
+}
+
+/// True if `value` is encoded as exactly `payload`. The decoder also takes numbers that are longer than they need be; here each message has one encoding.
+fn is_encoding<T: Serialize>(value: &T, payload: &[u8]) -> bool {
+    matches!(postcard::serialize_with_flavor(value, Expected(payload)), Ok([]))
+}
+
+/// Takes an encoding as long as it is what was expected. What is left of that is the output.
+struct Expected<'a>(&'a [u8]);
+
+impl<'a> Flavor for Expected<'a> {
+    type Output = &'a [u8];
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0 = self.0.strip_prefix(data).ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.try_extend(&[data])
+    }
+
+    fn finalize(self) -> postcard::Result<&'a [u8]> {
+        Ok(self.0)
     }
 }
 

@@ -65,7 +65,7 @@ impl<'a> PathWriter<'a> {
     }
 }
 
-/// The reverse of [`PathWriter`]: refuses paths that do not rise or are longer together than may be.
+/// The reverse of [`PathWriter`]: refuses paths that do not rise, that share more with the one before than is said, or are longer together than may be.
 struct PathReader {
     previous: Vec<u8>,
     previous_path: RepoPathBuf,
@@ -80,7 +80,11 @@ impl PathReader {
     fn next(&mut self, reader: &mut Reader<'_>) -> Option<RepoPathBuf> {
         let shared = reader.count(self.previous.len())?;
         let rest = reader.bytes(self.room)?;
-        let mut path = self.previous.get(..shared)?.to_vec();
+        let (kept, differing) = self.previous.split_at_checked(shared)?;
+        if rest.first().is_some_and(|first| differing.first() == Some(first)) {
+            return None;
+        }
+        let mut path = kept.to_vec();
         path.extend_from_slice(rest);
         self.room = self.room.checked_sub(path.len())?;
         let found = RepoPath::new(&path).ok()?.to_owned();

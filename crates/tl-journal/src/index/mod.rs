@@ -52,8 +52,26 @@ fn key_of(path: &RepoPath) -> Vec<u8> {
 }
 
 fn path_of(key: &[u8]) -> Option<RepoPathBuf> {
+    if key.contains(&b'/') {
+        return None;
+    }
     let bytes: Vec<u8> = key.iter().map(|&byte| if byte == 0 { b'/' } else { byte }).collect();
     RepoPath::new(&bytes).ok().map(ToOwned::to_owned)
+}
+
+impl IndexState {
+    fn decode(value: &[u8]) -> Self {
+        let mut reader = Reader::new(value);
+        match (reader.u8(), reader.array().map(ObjectId::from_bytes), reader.end()) {
+            (Some(SETTLED), Some(root), Some(())) => Self::Settled(root),
+            // What is malformed is as good as ahead: it is compared with the tree.
+            _ => Self::Ahead,
+        }
+    }
+}
+
+fn encode_settled(root: &ObjectId) -> Vec<u8> {
+    [&[SETTLED], &root.as_bytes()[..]].concat()
 }
 
 impl Index {
@@ -85,22 +103,42 @@ impl Index {
     }
 
     pub(crate) fn state(&self) -> Result<IndexState> {
-        let Some(value) = self.refs.get(STATE_KEY)? else { return Ok(IndexState::Absent) };
-        let mut reader = Reader::new(&value);
-        let fields = (reader.u8(), reader.array().map(ObjectId::from_bytes), reader.end());
-        match fields {
-            (Some(SETTLED), Some(root), Some(())) => Ok(IndexState::Settled(root)),
-            // What is malformed is as good as ahead: it is compared with the tree.
-            _ => Ok(IndexState::Ahead),
-        }
+        Ok(self.refs.get(STATE_KEY)?.map_or(IndexState::Absent, |value| IndexState::decode(&value)))
     }
 
     /// Puts into `batch` that the entries, those of the batch included, are of the tree `root`.
     pub(crate) fn stage_settled(&self, root: &ObjectId, batch: &mut WriteBatch) {
-        batch.put(&self.refs, STATE_KEY, &[&[SETTLED], &root.as_bytes()[..]].concat());
+        batch.put(&self.refs, STATE_KEY, &encode_settled(root));
     }
 
     fn stage_ahead(&self, batch: &mut WriteBatch) {
         batch.put(&self.refs, STATE_KEY, &[&[AHEAD], &[0; ObjectId::LEN][..]].concat());
+    }
+}
+
+/// The decoders of this module, for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    use super::{IndexEntry, IndexState, encode_settled, key_of, path_of};
+
+    /// An entry.
+    pub(crate) fn entry(bytes: &[u8]) {
+        if let Some(entry) = IndexEntry::decode(bytes) {
+            debug_assert_eq!(entry.encode(), bytes, "an entry with two encodings: {entry:?}");
+        }
+    }
+
+    /// The key of an entry.
+    pub(crate) fn key(bytes: &[u8]) {
+        if let Some(path) = path_of(bytes) {
+            debug_assert_eq!(key_of(&path), bytes, "a path with two keys: {path:?}");
+        }
+    }
+
+    /// Of which tree the entries are.
+    pub(crate) fn state(bytes: &[u8]) {
+        if let IndexState::Settled(root) = IndexState::decode(bytes) {
+            debug_assert_eq!(encode_settled(&root), bytes);
+        }
     }
 }

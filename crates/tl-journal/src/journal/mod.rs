@@ -271,6 +271,28 @@ impl Journal {
     }
 }
 
+/// The decoders of this module, for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub(crate) use super::refs::fuzzing::{label, pin, publication};
+    use super::{Tail, id_of};
+
+    /// The counters.
+    pub(crate) fn counters(value: &[u8]) {
+        if let Some(tail) = Tail::decode_counters(value) {
+            debug_assert!(tail.count <= tail.last_sequence);
+            debug_assert_eq!(tail.encode_counters(), value, "counters with two encodings: {tail:?}");
+        }
+    }
+
+    /// An id that a reference holds.
+    pub(crate) fn id(value: &[u8]) {
+        if let Ok(id) = id_of(value, String::new) {
+            debug_assert_eq!(id.to_bytes(), value);
+        }
+    }
+}
+
 fn key_bounds(range: &impl RangeBounds<CheckpointId>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     let key = |bound: Bound<&CheckpointId>| bound.map(|id| record_key(*id).to_vec());
     let lower = match key(range.start_bound()) {

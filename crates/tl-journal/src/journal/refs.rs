@@ -78,13 +78,12 @@ impl Journal {
         // Nothing is deleted while this is held.
         let _writing = self.writing.lock();
         self.require(id)?;
-        let micros = crate::checkpoint::micros(now);
-        let mut value = id.to_bytes().to_vec();
-        put_varint(&mut value, micros);
+        let time = Duration::from_micros(crate::checkpoint::micros(now));
+        let pin = Pin { name: name.to_owned(), id, time };
         let mut batch = WriteBatch::new();
-        batch.put(&self.refs, &key(PIN, name.as_bytes()), &value);
+        batch.put(&self.refs, &key(PIN, name.as_bytes()), &encode_pin(&pin));
         self.db.write(batch, Durability::Sync)?;
-        Ok(Pin { name: name.to_owned(), id, time: Duration::from_micros(micros) })
+        Ok(pin)
     }
 
     /// Removes the pin `name`, durably. False if there is none.
@@ -150,8 +149,8 @@ impl Journal {
         let Some(text) = self.refs.get(&key(LABEL, &checkpoint.id.to_bytes()))? else {
             return Ok(checkpoint.provenance.label.clone());
         };
-        let damaged = |_| Error::damaged(format!("the label of {}", checkpoint.id), "it is not UTF-8");
-        String::from_utf8(text).map(|text| Some(text).filter(|text| !text.is_empty())).map_err(damaged)
+        let damaged = || Error::damaged(format!("the label of {}", checkpoint.id), "it is malformed");
+        decode_text(&text, 0, NAME_LEN_MAX).map(|text| Some(text).filter(|text| !text.is_empty())).ok_or_else(damaged)
     }
 
     pub(super) fn stage_unlabel(&self, id: CheckpointId, batch: &mut WriteBatch) {
@@ -166,9 +165,8 @@ impl Journal {
         check_name("place to publish to", target, TARGET_LEN_MAX)?;
         let _writing = self.writing.lock();
         self.require(id)?;
-        let rest = [&id.to_bytes()[..], b"/", target.as_bytes()].concat();
         let mut batch = WriteBatch::new();
-        batch.put(&self.refs, &key(PUBLISH, &rest), published_as);
+        batch.put(&self.refs, &publish_key(id, target), published_as);
         self.db.write(batch, Durability::Sync)?;
         Ok(())
     }
@@ -181,11 +179,9 @@ impl Journal {
         let mut found = Vec::new();
         for entry in self.refs.scan_prefix(PUBLISH)? {
             let (key, published_as) = entry?;
-            let mut reader = Reader::new(key.get(PUBLISH.len()..).unwrap_or_default());
             let damaged = || Error::damaged("a publish mark", "its key is malformed");
-            let id = reader.array().map(CheckpointId::from_bytes).ok_or_else(damaged)?;
-            let target = reader.rest().strip_prefix(b"/").and_then(|target| std::str::from_utf8(target).ok());
-            found.push(Publication { id, target: target.ok_or_else(damaged)?.to_owned(), published_as });
+            let (id, target) = decode_publish_key(&key).ok_or_else(damaged)?;
+            found.push(Publication { id, target, published_as });
         }
         Ok(found)
     }
@@ -219,14 +215,62 @@ impl Journal {
     }
 }
 
+/// A text of a length in that range, in bytes.
+fn decode_text(bytes: &[u8], len_min: usize, len_max: usize) -> Option<String> {
+    let text = Some(bytes).filter(|bytes| (len_min..=len_max).contains(&bytes.len()))?;
+    std::str::from_utf8(text).ok().map(str::to_owned)
+}
+
+fn publish_key(id: CheckpointId, target: &str) -> Vec<u8> {
+    [PUBLISH, &id.to_bytes(), b"/", target.as_bytes()].concat()
+}
+
+fn decode_publish_key(key: &[u8]) -> Option<(CheckpointId, String)> {
+    let (id, rest) = key.strip_prefix(PUBLISH)?.split_first_chunk()?;
+    Some((CheckpointId::from_bytes(*id), decode_text(rest.strip_prefix(b"/")?, 1, TARGET_LEN_MAX)?))
+}
+
+fn encode_pin(pin: &Pin) -> Vec<u8> {
+    let mut value = pin.id.to_bytes().to_vec();
+    put_varint(&mut value, crate::checkpoint::micros(pin.time));
+    value
+}
+
 fn decode_pin(name: &[u8], value: &[u8]) -> Result<Pin> {
     let fields = || {
         let mut reader = Reader::new(value);
         let id = CheckpointId::from_bytes(reader.array()?);
         let time = Duration::from_micros(reader.varint()?);
         reader.end()?;
-        let name = std::str::from_utf8(name).ok()?.to_owned();
-        Some(Pin { name, id, time })
+        Some(Pin { name: decode_text(name, 1, PIN_NAME_LEN_MAX)?, id, time })
     };
     fields().ok_or_else(|| Error::damaged(format!("the pin {:?}", String::from_utf8_lossy(name)), "it is malformed"))
+}
+
+/// The decoders of this module, for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    use super::{NAME_LEN_MAX, PIN_NAME_LEN_MAX, decode_pin, decode_publish_key, decode_text, encode_pin, publish_key};
+
+    /// A pin: a name, as the rest of its key, and the value.
+    pub(crate) fn pin(name: &[u8], value: &[u8]) {
+        if let Ok(pin) = decode_pin(name, value) {
+            debug_assert!((1..=PIN_NAME_LEN_MAX).contains(&pin.name.len()) && pin.name.as_bytes() == name);
+            debug_assert_eq!(encode_pin(&pin), value, "a pin with two encodings: {pin:?}");
+        }
+    }
+
+    /// A label.
+    pub(crate) fn label(value: &[u8]) {
+        if let Some(label) = decode_text(value, 0, NAME_LEN_MAX) {
+            debug_assert!(label.len() <= NAME_LEN_MAX && label.as_bytes() == value);
+        }
+    }
+
+    /// The key of a publish mark.
+    pub(crate) fn publication(key: &[u8]) {
+        if let Some((id, target)) = decode_publish_key(key) {
+            debug_assert_eq!(publish_key(id, &target), key);
+        }
+    }
 }

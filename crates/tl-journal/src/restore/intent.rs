@@ -16,6 +16,7 @@ const HAS_SAVED: u8 = 2;
 const HAS_LATE: u8 = 4;
 const HAS_TARGET: u8 = 8;
 const HAS_RESTORED: u8 = 16;
+const ALL_FLAGS: u8 = 31;
 
 /// How far a restore is. The numbers are on disk: do not change them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl Intent {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let _version = reader.u8()?;
+        let _version = reader.u8().filter(|version| *version == VERSION)?;
         let phase = match reader.u8()? {
             1 => Phase::Applying,
             2 => Phase::Written,
@@ -106,7 +107,7 @@ impl Intent {
             3 => Direction::RollBack,
             _ => return None,
         };
-        let flags = reader.u8()?;
+        let flags = reader.u8().filter(|flags| flags & !ALL_FLAGS == 0)?;
         let nonce = u64::from_be_bytes(reader.array()?);
         let time_us = reader.varint()?;
         let (from, to) = (tree(&mut reader)?, tree(&mut reader)?);
@@ -190,6 +191,14 @@ impl Intents {
 
     pub(super) fn stage_removal(&self, batch: &mut WriteBatch) {
         batch.delete(&self.refs, KEY);
+    }
+}
+
+/// The intent of a restore, for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Some(intent) = Intent::decode(bytes) {
+        debug_assert_eq!(intent.encode(), bytes, "an intent with two encodings: {intent:?}");
     }
 }
 

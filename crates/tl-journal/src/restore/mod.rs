@@ -43,6 +43,8 @@ use crate::journal::Journal;
 use crate::repository::WorkingDirectory;
 
 pub(crate) use plan::entry_at;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use {intent::fuzz as fuzz_intent, stack::fuzz as fuzz_stack};
 
 pub use dir::{Resolve, Swap};
 pub use fold::Folding;

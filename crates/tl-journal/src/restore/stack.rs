@@ -67,7 +67,7 @@ impl Stack {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let _version = reader.u8()?;
+        let _version = reader.u8().filter(|version| *version == VERSION)?;
         let mut steps = || {
             let count = reader.count(UNDO_DEPTH_MAX)?;
             let step = |reader: &mut Reader<'_>| {
@@ -107,6 +107,15 @@ impl Stacks {
 
     pub(super) fn stage(&self, stack: &Stack, batch: &mut WriteBatch) {
         batch.put(&self.refs, KEY, &stack.encode());
+    }
+}
+
+/// The stack of restores, for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Some(stack) = Stack::decode(bytes) {
+        debug_assert!(stack.undo.len() <= UNDO_DEPTH_MAX && stack.redo.len() <= UNDO_DEPTH_MAX);
+        debug_assert_eq!(stack.encode(), bytes, "a stack with two encodings: {stack:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod collect;
 mod costs;
 mod crash;
+mod fixture;
 mod hostile;
 mod journal;
 mod lab;

@@ -97,6 +97,15 @@ fn a_frame_that_goes_on_after_its_message_is_malformed() {
     assert_eq!(Message::decode(77, payload), Err(WireError::UnknownKind { kind: 77 }));
 }
 
+/// If it fails, a message has several encodings, and damage can pass for a message that is in order.
+#[test]
+fn a_number_that_is_longer_than_it_need_be_is_malformed() {
+    assert!(Message::decode(1, &[0]).is_ok());
+    assert_eq!(Message::decode(1, &[0x80, 0]), Err(WireError::Malformed { what: "request" }));
+    assert!(Message::decode(1, &[10, 5]).is_ok());
+    assert_eq!(Message::decode(1, &[10, 0x85, 0]), Err(WireError::Malformed { what: "request" }));
+}
+
 proptest! {
     /// Whatever a peer sends is refused or understood; it never panics, and what is understood means the same when it is sent back.
     #[test]

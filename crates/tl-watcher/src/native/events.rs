@@ -23,6 +23,9 @@ const EVENT_LEN: usize = 16;
 /// Renames whose second half is outstanding. The kernel queues both halves in one call, so that more than a few are never open.
 const MOVES_MAX: usize = 64;
 
+/// Tasks that are not repeated.
+const RECENT_TASKS: usize = 16;
+
 /// The store's marker in the root, and the repository beside it.
 const MARKER: &[u8] = b".tl";
 const REPOSITORY: &[u8] = b".git";
@@ -166,7 +169,7 @@ impl Native {
                 marks.path(directory, name, Activity::Settled);
                 // Two directories that change places do it by two moves, and each place is taken before the other leaves it: what was found to
                 // have left may be the one that has just come.
-                self.incoming.push(Task { path: join(directory, name).into(), depth: Depth::New });
+                self.look_at(Task { path: join(directory, name).into(), depth: Depth::New });
             }
         } else if flags.contains(ReadFlags::MOVED_TO) {
             let arrived = self.moves.iter().position(|departure| departure.cookie == event.cookie());
@@ -196,7 +199,7 @@ impl Native {
                 if known.is_some() {
                     marks.listing(&path, Activity::Settled);
                 }
-                self.incoming.push(Task { path: path.into(), depth: Depth::Listing });
+                self.look_at(Task { path: path.into(), depth: Depth::Listing });
             }
         }
     }
@@ -213,7 +216,14 @@ impl Native {
     fn arrive(&mut self, directory: &[u8], name: &[u8], depth: Depth, marks: &mut Marks<'_>) {
         let path = join(directory, name);
         marks.subtree(&path, RescanReason::Uncertain);
-        self.incoming.push(Task { path: path.into(), depth });
+        self.look_at(Task { path: path.into(), depth });
+    }
+
+    /// Leaves a task to the next scan, unless one of the last events did so: a few directories may be touched over and over.
+    fn look_at(&mut self, task: Task) {
+        if !self.incoming.iter().rev().take(RECENT_TASKS).any(|known| *known == task) {
+            self.incoming.push(task);
+        }
     }
 
     /// Names whose change means more than itself.

@@ -298,6 +298,24 @@ fn what_was_made_in_a_directory_that_was_shut_for_a_moment_is_watched() {
     std::thread::scope(|scope| scope.spawn(scenario).join().unwrap());
 }
 
+/// If it fails, whoever touches a few directories over and over makes the watcher grow with every touch.
+#[test]
+fn directories_that_are_touched_over_and_over_are_listed_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new();
+    let directories = ["a", "b"].map(|name| fixture.path().join(name));
+    directories.iter().for_each(|directory| fs::create_dir(directory).unwrap());
+    fixture.drain();
+    let mut held = fixture.engine.hold();
+    for round in 0..100 {
+        for directory in &directories {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700 | (round % 2))).unwrap();
+        }
+    }
+    held.read_events(usize::MAX).unwrap();
+    assert_eq!(held.incoming.len(), 2);
+}
+
 fn obey_permissions() {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
     let mut sets = capabilities(None).unwrap();

@@ -223,8 +223,15 @@ fn greet(socket: &Path, store: StoreId, timeouts: Timeouts, wish: Wish) -> Resul
         _ => {}
     }
     let mut connection = Connection::new(stream, timeouts).map_err(ConnectionError::from)?;
-    connection.send_bytes(&Hello { version: VERSION, wish, store }.encode())?;
-    let greeting = Greeting::decode(&connection.receive_bytes::<WELCOME_LEN>()?);
+    let greeted = connection
+        .send_bytes(&Hello { version: VERSION, wish, store }.encode())
+        .and_then(|()| connection.receive_bytes::<WELCOME_LEN>());
+    let greeting = match greeted {
+        Ok(bytes) => Greeting::decode(&bytes),
+        // It was killed, and its socket takes connections until its last breath.
+        Err(ConnectionError::Closed) => return Err(Error::DaemonEnding),
+        Err(error) => return Err(error.into()),
+    };
     let malformed = || ConnectionError::from(WireError::Malformed { what: "greeting" });
     Ok((connection, greeting.ok_or_else(malformed)?))
 }

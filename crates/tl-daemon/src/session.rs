@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tl_core::{ObjectSource, Objects, RepoPath};
@@ -22,8 +24,26 @@ use crate::settings::Settings;
 use crate::stores::{Root, StoreDir, Stores};
 use crate::wire::{Answer, DATA_LEN_MAX, Damage, Item, ObjectId, Repaired, Request};
 
+/// For how long a program that wants a store waits for a daemon that ends or begins. Neither tells when it is done.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two looks at it.
+const PATIENCE_STEP: Duration = Duration::from_millis(5);
 /// Memory for trees that are read from a daemon.
 const TREE_MEMORY: usize = 8 << 20;
+
+/// True if another process has the store.
+fn is_taken(error: &Error) -> bool {
+    use tl_journal::Error as Journal;
+    matches!(
+        error,
+        Error::AlreadyRunning { .. }
+            | Error::DaemonEnding
+            | Error::Repository(
+                Journal::Engine(granite::Error::Locked { .. })
+                    | Journal::Objects(tl_core::Error::Database(granite::Error::Locked { .. }))
+            )
+    )
+}
 
 /// A store and everything that is needed to get at it.
 #[derive(Debug, Clone)]
@@ -84,19 +104,24 @@ impl Session {
     /// # Errors
     /// As for [`client::start`] and [`Session::open_directly`].
     pub fn open(place: &Place, access: Access, daemon: Option<&mut Command>) -> Result<Self> {
-        match Client::connect(&place.socket, place.store.id(), place.timeouts) {
-            Ok(client) => return Ok(Self::remote(client, place)),
-            Err(Error::NoDaemon { .. }) => {}
-            // It is about to be gone; whoever needs it starts another, which waits for the lock.
-            Err(Error::DaemonEnding) => {}
-            Err(error) => return Err(error),
-        }
-        match daemon {
-            Some(program) => {
-                let client = client::start(program, &place.socket, place.store.id(), place.timeouts)?;
-                Ok(Self::remote(client, place))
+        let until = Instant::now() + PATIENCE;
+        let mut daemon = daemon;
+        loop {
+            let opened = match (Client::connect(&place.socket, place.store.id(), place.timeouts), daemon.as_mut()) {
+                (Ok(client), _) => return Ok(Self::remote(client, place)),
+                // One that is about to be gone is waited for by the new one.
+                (Err(Error::NoDaemon { .. } | Error::DaemonEnding), Some(program)) => {
+                    let client = client::start(program, &place.socket, place.store.id(), place.timeouts)?;
+                    return Ok(Self::remote(client, place));
+                }
+                (Err(Error::NoDaemon { .. }), None) => Self::open_directly(place, access),
+                (Err(error), _) => Err(error),
+            };
+            match opened {
+                // It listens no more, or does not listen yet.
+                Err(error) if is_taken(&error) && Instant::now() < until => thread::sleep(PATIENCE_STEP),
+                opened => return opened,
             }
-            None => Self::open_directly(place, access),
         }
     }
 

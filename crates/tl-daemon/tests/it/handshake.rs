@@ -1,14 +1,15 @@
 //! Who is let in, and what happens to peers that do not keep to the protocol.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use tl_daemon::connection::Timeouts;
 use tl_daemon::wire::{
-    FRAME_LEN_MAX, FailureKind, Greeting, HELLO_LEN, Hello, Message, ObjectId, Request, StoreId, VERSION, Verdict,
-    WELCOME_LEN, Wish,
+    FRAME_LEN_MAX, FailureKind, Flush, Greeting, HELLO_LEN, Hello, Message, ObjectId, Request, StoreId, VERSION,
+    Verdict, WELCOME_LEN, Wish,
 };
-use tl_daemon::{Client, Error, client};
+use tl_daemon::{Access, Client, Error, Session, client};
 
 use crate::lab::{Lab, ask, flush, status};
 
@@ -30,6 +31,37 @@ fn rest_of(mut stream: UnixStream) -> Vec<u8> {
     // A connection that is cut with bytes unread ends in an error, which is an end too.
     drop(stream.read_to_end(&mut rest));
     rest
+}
+
+/// If it fails, the command right after the daemon was killed fails, though nothing is wrong with the store.
+#[test]
+fn a_daemon_that_goes_while_it_is_connected_to_is_taken_for_gone() {
+    let lab = Lab::new();
+    lab.write("a", "1");
+    flush_alone(&lab);
+    let listener = UnixListener::bind(&lab.place.socket).unwrap();
+    let database = granite::Db::open(lab.place.store.db(), &granite::Options::default()).unwrap();
+    let dying = std::thread::spawn(move || {
+        // The kernel takes connections for a process until it has closed its sockets, and what else it has is closed after them.
+        for _ in 0..3 {
+            drop(listener.accept().unwrap());
+        }
+        drop(listener);
+        std::thread::sleep(Duration::from_millis(50));
+        drop(database);
+    });
+    match Client::connect(&lab.place.socket, lab.place.store.id(), Timeouts::default()) {
+        Err(Error::DaemonEnding) => {}
+        other => panic!("{other:?}"),
+    }
+    let mut session = Session::open(&lab.place, Access::Read, None).unwrap();
+    assert_eq!(session.daemon(), None);
+    session.call(Request::Resolve { name: "@".into(), zone: String::new() }, &mut |_| {}).unwrap();
+    dying.join().unwrap();
+}
+
+fn flush_alone(lab: &Lab) {
+    lab.alone(Access::Write).call(Request::Flush(Flush::default()), &mut |_| {}).unwrap();
 }
 
 /// If it fails, one broken program takes the daemon away from all others.
@@ -128,7 +160,7 @@ fn too_many_peers_are_told_so_and_let_in_when_others_leave() {
     ask(&mut peers[0], Request::Pins);
     peers.clear();
     // The threads of those that left may need a moment.
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let until = std::time::Instant::now() + Duration::from_secs(30);
     while lab.try_connect().is_err() {
         assert!(std::time::Instant::now() < until);
         std::thread::yield_now();

@@ -224,11 +224,20 @@ fn harmless(message: &str) -> String {
     message.lines().map(|line| Escaped(line.as_bytes()).to_string()).collect::<Vec<_>>().join("\n")
 }
 
+/// The error with its causes, but for those that the error before names already.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message.as_str() {
+        "" => cause,
+        told if told.ends_with(&cause) => message,
+        _ => format!("{message}: {cause}"),
+    })
+}
+
 /// Tells standard error about it, and the caller of the program by the exit code.
 pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let code = code(error);
     if code != Code::Done {
-        let message = format!("{error:#}");
+        let message = message(error);
         let report = Report { error: &message, hint: hint(error), kind: code, exit_code: code as u8 };
         match serde_json::to_string(&report) {
             Ok(line) if json => eprintln!("{line}"),

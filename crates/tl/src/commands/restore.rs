@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use tl_core::Objects;
 use tl_daemon::wire::{Checkpoint, LogQuery, PathBytes, Picked, Request, Restore};
 
 use crate::choose::{Answer, Choice, Chooser, Question};
@@ -90,45 +91,40 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
     restored::show(context, &steps, &done)
 }
 
-/// The newest state that is not part of a deletion that ended with the present.
+/// The newest state that is not part of a deletion that ended with the present: of states that only remove, each shortly after the one before.
 fn before_the_deletion(session: &mut Session) -> Result<Checkpoint> {
-    let mut deletion = Deletion::default();
-    let mut found = None;
-    history::log(session, LogQuery::default(), |checkpoint| {
-        if history::is_own_state(&checkpoint) {
-            found = deletion.before(checkpoint);
+    let mut states: Vec<Checkpoint> = Vec::new();
+    history::log(session, LogQuery::default(), |state| {
+        if !history::is_own_state(&state) {
+            return Ok(true);
         }
-        Ok(found.is_none())
+        let since = |newer: &Checkpoint| Duration::from_micros(newer.time_us.saturating_sub(state.time_us));
+        let follows = states.last().is_none_or(|newer| since(newer) <= ONE_DELETION);
+        let goes_on = follows && state.stats.files_added == 0 && state.stats.files_changed == 0;
+        states.push(state);
+        Ok(goes_on)
     })?;
-    match found.or(deletion.part) {
-        Some(state) => Ok(state),
-        None => session.resolve("@"),
-    }
-}
-
-/// A deletion: checkpoints that only removed files, each shortly after the one before.
-#[derive(Default)]
-struct Deletion {
-    /// The oldest part of it that was met.
-    part: Option<Checkpoint>,
-}
-
-impl Deletion {
-    /// The states come newest first. Returns the first that is not part of the deletion.
-    fn before(&mut self, older: Checkpoint) -> Option<Checkpoint> {
-        let since = |newer: &Checkpoint| Duration::from_micros(newer.time_us.saturating_sub(older.time_us));
-        let follows = self.part.as_ref().is_none_or(|newer| since(newer) <= ONE_DELETION);
-        if !(follows && removed_only(&older)) {
-            return Some(older);
+    let objects = session.objects()?;
+    let mut states = states.into_iter().peekable();
+    while let Some(state) = states.next() {
+        match states.peek() {
+            Some(older) if only_removes(&objects, older, &state)? => {}
+            _ => return Ok(state),
         }
-        self.part = Some(older);
-        None
     }
+    session.resolve("@")
 }
 
-fn removed_only(checkpoint: &Checkpoint) -> bool {
-    let stats = &checkpoint.stats;
-    stats.files_removed > 0 && stats.files_added == 0 && stats.files_changed == 0
+/// True if something that `before` has is gone in `after`, and nothing came or changed.
+fn only_removes(objects: &Objects, before: &Checkpoint, after: &Checkpoint) -> Result<bool> {
+    let mut has_removed = false;
+    for change in objects.diff(&history::object_id(before.root), &history::object_id(after.root))? {
+        if change?.after.is_some() {
+            return Ok(false);
+        }
+        has_removed = true;
+    }
+    Ok(has_removed)
 }
 
 /// Lets the user choose parts. That nothing is chosen is an error, as it would mean everything.

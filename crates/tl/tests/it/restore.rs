@@ -88,11 +88,16 @@ fn only_chosen_parts_are_restored() {
 fn a_project_that_is_gone_comes_back_as_it_was_before_the_deletion() {
     let past = Past::new();
     past.save(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let project = past.place.project();
+    fs::create_dir_all(project.join("d/empty")).unwrap();
+    past.record(&[]);
     let id = past.json(&["stores"])[0]["id"].as_str().unwrap().to_owned();
-    for file in ["a", "b"] {
-        past.remove(file);
-        past.record(&[]);
-    }
+    past.remove("a");
+    past.record(&[]);
+    fs::remove_dir(project.join("d/empty")).unwrap();
+    past.record(&[]);
+    past.remove("b");
+    past.record(&[]);
     fs::remove_dir_all(past.place.project()).unwrap();
     let to = past.place.beside("back");
     let mut command = past.command(&["restore", "--store", &id, "--to", to.to_str().unwrap(), "-y"]);
@@ -104,6 +109,7 @@ fn a_project_that_is_gone_comes_back_as_it_was_before_the_deletion() {
     for (file, content) in [("a", "1"), ("b", "2"), ("c", "3")] {
         assert_eq!(fs::read_to_string(to.join(file)).unwrap(), content);
     }
+    assert!(to.join("d/empty").is_dir());
 }
 
 /// If it fails, `tl redo` cannot be asked for by people, or nobody is told what it would do.

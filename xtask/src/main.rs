@@ -40,8 +40,12 @@ enum Command {
         #[arg(value_parser = replay::parse_seed)]
         seed: u64,
     },
-    /// Load a real data set into a database with kvd, kill it in the middle, and check what is left
-    Demo,
+    /// Show what the project does on real files, and compare every byte
+    Demo {
+        /// Which part of it
+        #[arg(value_enum, default_value_t = demo::Part::Timelapse)]
+        part: demo::Part,
+    },
 }
 
 fn main() -> ExitCode {
@@ -60,6 +64,6 @@ fn run(command: &Command) -> Result<()> {
         Command::Tidy { lower_ratchet } => tidy::run(&root, lower_ratchet),
         Command::Deps => deps::run(&root),
         Command::Replay { suite, seed } => replay::run(&root, suite, seed),
-        Command::Demo => demo::run(&root),
+        Command::Demo { part } => demo::run(&root, part),
     }
 }

@@ -1,63 +1,40 @@
-//! kvd's worked example on a real data set: the sources of this workspace's own dependencies.
-//!
-//! Load, read back, kill the program in the middle of a second load, open again, and check that what is left is a prefix of
+//! kvd: load, read back, kill the program in the middle of a second load, open again, and check that what is left is a prefix of
 //! the batches that contains every acknowledged one.
 
-mod kvd;
-mod sources;
-
-use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use kvd::{Kvd, Load};
-use sources::Source;
+use super::kvd::{Kvd, Load};
+use super::sources::Source;
+use super::{DataSet, cargo, empty_directory, mebibytes};
 
 /// Files of one committed batch.
-const BATCH_FILES: usize = 64;
+pub(super) const BATCH_FILES: usize = 64;
 /// The keys of the two loads begin with these.
 const FIRST: &str = "first/";
 const SECOND: &str = "second/";
 
-pub fn run(root: &Path) -> Result<()> {
-    let metadata = crate::workspace::metadata(root)?;
-    let files = sources::read(&metadata)?;
-    let bytes = files.iter().map(|file| file.content.len()).sum();
-    ensure!(!files.is_empty(), "the sources of the dependencies are not where cargo metadata says");
-    println!("Data set: {} files from the sources of this workspace's dependencies, {}", files.len(), mebibytes(bytes));
+pub(super) fn run(root: &Path, data: &DataSet) -> Result<()> {
+    cargo(root, &["build", "--release", "--locked", "-p", "kvd"])?;
+    let database = data.target.join("demo").join("database");
+    empty_directory(&database)?;
+    let kvd = Kvd::new(data.target.join("release").join(format!("kvd{}", std::env::consts::EXE_SUFFIX)), database);
+    let files = data.files.as_slice();
 
-    build_kvd(root)?;
-    let target = metadata.target_directory.as_std_path();
-    let database = target.join("demo").join("database");
-    if database.exists() {
-        fs::remove_dir_all(&database).with_context(|| format!("remove {}", database.display()))?;
-    }
-    fs::create_dir_all(target.join("demo")).context("create the directory of the demo")?;
-    let kvd = Kvd::new(target.join("release").join(format!("kvd{}", std::env::consts::EXE_SUFFIX)), database);
-
-    load_everything(&kvd, &files, bytes)?;
-    read_back(&kvd, &files)?;
-    let survivors = kill_and_reopen(&kvd, &files)?;
+    load_everything(&kvd, files, data.bytes())?;
+    read_back(&kvd, files)?;
+    let survivors = kill_and_reopen(&kvd, files)?;
     println!("\nMoving everything from the log into tables, and reading it once more:");
     kvd.show(&["compact"])?;
-    compare_all(&kvd, &files)?;
+    compare_all(&kvd, files)?;
     println!("\nThe whole database, checked by kvd:");
     kvd.show(&["verify"])?;
     println!("\nIts figures:");
     kvd.show(&["stats"])?;
     println!("\nDone: {} keys stand as they were written. Look around with", files.len() + survivors);
     println!("  {}", kvd.command_line(&["scan", "--limit", "3"]));
-    Ok(())
-}
-
-fn build_kvd(root: &Path) -> Result<()> {
-    let arguments = ["build", "--release", "--locked", "-p", "kvd"];
-    println!("Building: cargo {}", arguments.join(" "));
-    let status = Command::new("cargo").args(arguments).current_dir(root).status().context("run cargo build")?;
-    ensure!(status.success(), "kvd does not build: {status}");
     Ok(())
 }
 
@@ -129,10 +106,6 @@ fn judge_survivors(survivors: usize, acknowledged: usize, files: usize) -> Resul
     let whole = survivors.is_multiple_of(BATCH_FILES) || survivors == files;
     ensure!(whole, "{survivors} files of the second load are left: a batch of {BATCH_FILES} was torn");
     Ok(())
-}
-
-fn mebibytes(bytes: usize) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::BATCH_FILES;
+use super::engine::BATCH_FILES;
 use super::sources::Source;
 
 pub struct Kvd {

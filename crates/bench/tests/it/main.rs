@@ -51,7 +51,7 @@ fn what_a_kill_and_a_new_process_leave_is_measured() {
     assert!(gate.status.success() && text(&gate).contains("3 series compared, 0 regressions"), "{}", text(&gate));
 }
 
-/// Every benchmark of Timelapse, those that run only by their names too, on everybody that it compares.
+/// Every benchmark of Timelapse's libraries, those that run only by their names too, on everybody that it compares.
 #[test]
 fn timelapse_is_measured_beside_git_and_the_floor() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -64,7 +64,8 @@ fn timelapse_is_measured_beside_git_and_the_floor() {
     assert!(output.status.success(), "{}", text(&output));
     let list = text(&bench(dir.path(), &["--list"]));
     let csv = text(&bench(dir.path(), &["csv", "out"]));
-    for name in list.split_whitespace().filter(|word| word.starts_with("timelapse/")) {
+    let is_measured = |name: &&str| name.starts_with("timelapse/") && !name.starts_with("timelapse/program/");
+    for name in list.split_whitespace().filter(is_measured) {
         assert!(csv.contains(&format!("{name},timelapse,")), "{name} left no result in {csv}");
     }
     for (name, engine) in [
@@ -84,6 +85,27 @@ fn timelapse_is_measured_beside_git_and_the_floor() {
         "a pattern chose what only its name may: {}",
         text(&output)
     );
+}
+
+/// `cargo test --workspace` builds `tl` beside this program; tests of this package alone may come without it, and then the failure says what to do.
+#[test]
+fn the_program_is_measured_with_a_daemon_of_its_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let names = ["start-up", "status-100k", "flush-10k"].map(|name| format!("timelapse/program/{name}"));
+    let mut arguments = vec!["run"];
+    arguments.extend(names.iter().map(String::as_str));
+    arguments.extend("--engines timelapse,git --dir data --out out --ops 3 --warmup-ops 1 --repeats 1".split(' '));
+    arguments.extend(["--scale", "0.001"]);
+    let output = bench(dir.path(), &arguments);
+    if !Path::new(env!("CARGO_BIN_EXE_bench")).with_file_name("tl").exists() {
+        assert!(!output.status.success() && text(&output).contains("cargo build --release -p tl"), "{}", text(&output));
+        return;
+    }
+    assert!(output.status.success(), "{}", text(&output));
+    let csv = text(&bench(dir.path(), &["csv", "out"]));
+    for (name, engine) in names.iter().flat_map(|name| [(name, "timelapse"), (name, "git")]) {
+        assert!(csv.contains(&format!("{name},{engine},")), "{name} did not run on {engine}: {csv}");
+    }
 }
 
 /// Without `--ops` the clock alone ends it: a flood that made nothing, or never ended, would look like a good one.

@@ -1,7 +1,7 @@
 //! Timelapse beside Git and the floor: what a save, a state and a look back cost, in working directories of different sizes.
 //!
 //! Each workload knows how to drive both tools. Nothing here is measured through a daemon or a program where the library
-//! answers for itself; what is, says so.
+//! answers for itself; what is, stands in `program`.
 
 mod checkpoint;
 mod collect;
@@ -10,6 +10,7 @@ mod history;
 mod journal;
 mod memory;
 mod objects;
+mod program;
 mod repository;
 mod restore;
 mod saves;
@@ -22,6 +23,7 @@ use anyhow::Result;
 use self::checkpoint::{Checkpoints, First, Flatness};
 use self::memory::Memory;
 use self::objects::Objects;
+use self::program::Program;
 use super::{Benchmark, Kind, Site};
 use crate::engine::{Durability, Engine, EngineOptions, EngineSpec, Role};
 use crate::engines::Tool;
@@ -79,6 +81,7 @@ pub(super) enum Workload {
     Flood,
     Memory(Memory),
     History,
+    Program(Program),
 }
 
 impl Workload {
@@ -87,7 +90,7 @@ impl Workload {
             (_, None) => false,
             (_, Some(Contender::Timelapse)) | (Self::Checkpoints(_) | Self::First(_), _) => true,
             (Self::History, Some(Contender::Git(tool))) => tool == Tool::Git,
-            (Self::Restore, Some(Contender::Git(_))) => true,
+            (Self::Restore | Self::Program(_), Some(Contender::Git(_))) => true,
             _ => false,
         }
     }
@@ -127,6 +130,7 @@ impl Workload {
             Self::Flood => saves::run_flood(site),
             Self::Memory(memory) => memory.run(site),
             Self::History => history::run(site, contender),
+            Self::Program(program) => program.run(site, contender),
         }
     }
 }
@@ -194,9 +198,20 @@ pub(super) fn benchmarks() -> Vec<Benchmark> {
     ] {
         add(format!("timelapse/{name}"), about.to_owned(), workload);
     }
+    let mut add_program = |name: &str, about: &str, program| {
+        let workload = Kind::Timelapse(Workload::Program(program));
+        all.push(Benchmark::new(format!("timelapse/program/{name}"), about.to_owned(), workload));
+    };
+    add_program("start-up", "`tl --version`, the whole process; Git: `git --version`", Program::StartUp);
+    add_program("status-100k", "`tl status`, a daemon on 100,000 files; Git: `git status`", Program::Status);
+    add_program("flush-10k", "`tl flush` of one save, a daemon on 10,000 files; Git: add -A, commit", Program::Flush);
     for benchmark in &mut all {
-        benchmark.by_name_only =
-            benchmark.name.ends_with("/1m") && !matches!(benchmark.kind, Kind::Timelapse(Workload::Journal));
+        // Too long for every day, or in need of a program that is built apart.
+        benchmark.by_name_only = match benchmark.kind {
+            Kind::Timelapse(Workload::Program(_)) => true,
+            Kind::Timelapse(Workload::Journal) => false,
+            _ => benchmark.name.ends_with("/1m"),
+        };
     }
     all
 }

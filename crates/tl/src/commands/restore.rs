@@ -29,7 +29,6 @@ const ONE_DELETION: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The state. With `--store`, none is needed: the last one before everything was deleted is meant then
-    #[arg(required_unless_present = "store")]
     state: Option<String>,
     /// Only what is at or below these paths
     paths: Vec<OsString>,
@@ -51,6 +50,11 @@ pub struct Arguments {
 }
 
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
+    // Not a rule of the command line's, as `--store` may stand before the command.
+    if arguments.state.is_none() && context.settings.store.is_none() {
+        let hint = "`tl log` lists them; `tl restore @-1` brings back the one before the newest";
+        return Err(Failure::input("no state is named", hint));
+    }
     // A project whose directory is gone has nothing to capture.
     let mut session = match &arguments.to {
         Some(_) => Session::open_to_write(context)?,

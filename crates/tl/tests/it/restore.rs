@@ -112,6 +112,17 @@ fn a_project_that_is_gone_comes_back_as_it_was_before_the_deletion() {
     assert!(to.join("d/empty").is_dir());
 }
 
+/// If it fails, `--store` works on one side of the command only, or a restore without a state does something.
+#[test]
+fn a_state_must_be_named_unless_a_store_is() {
+    let past = Past::new();
+    past.save(&[("a", "1")]);
+    let id = past.json(&["stores"])[0]["id"].as_str().unwrap().to_owned();
+    past.run(&["restore", "-y"]).code(2).says(&["no state is named", "tl log"]);
+    past.run(&["--store", &id, "restore", "-y"]).ok();
+    past.run(&["restore", "--store", &id, "-y"]).ok();
+}
+
 /// If it fails, `tl redo` cannot be asked for by people, or nobody is told what it would do.
 #[test]
 fn a_redo_is_planned_like_an_undo() {

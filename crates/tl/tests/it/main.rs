@@ -1,5 +1,6 @@
 //! Runs the real program, each command in a module of its own.
 
+mod acceptance;
 mod past;
 mod place;
 

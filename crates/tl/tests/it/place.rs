@@ -65,6 +65,14 @@ impl Place {
         fs::read(self.project().join(Path::new(&path))).unwrap()
     }
 
+    /// The last lines that daemons logged.
+    pub fn log(&self) -> String {
+        let stores = fs::read_dir(self.beside("state/timelapse/stores")).unwrap();
+        let logs = stores.map(|store| fs::read(store.unwrap().path().join("logs/daemon.log")).unwrap_or_default());
+        let text = |log: Vec<u8>| String::from_utf8_lossy(&log[log.len().saturating_sub(8192)..]).into_owned();
+        logs.map(text).collect()
+    }
+
     /// `tl` in the project, with nothing of the environment but the search path.
     pub fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tl"));

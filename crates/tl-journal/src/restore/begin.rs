@@ -151,11 +151,15 @@ impl Ground<'_> {
             prepared.goal.saved = Some(saved);
         }
         capture.commit(|_| {}, Durability::Buffered)?;
-        let Prepared { goal, nonce, obstacles, .. } = &prepared;
+        let Prepared { goal, nonce, plan, obstacles } = &mut prepared;
         let (goal, nonce) = (*goal, *nonce);
-        let mut plan = Plan::new(self.store, &goal)?;
-        refuse_collisions(self.store, &root, &mut plan, &goal.to, nonce, self.options.folding)?;
-        for refused in &obstacles.refused {
+        let mut plan = std::mem::take(plan);
+        if goal.saved.is_some() {
+            // What was kept is part of the goal now.
+            plan = Plan::new(self.store, &goal)?;
+            refuse_collisions(self.store, &root, &mut plan, &goal.to, nonce, self.options.folding)?;
+        }
+        for refused in &*obstacles.refused {
             plan.refuse(&refused.path, &refused.why);
             plan.refused.push(refused.clone());
         }

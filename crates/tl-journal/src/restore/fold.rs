@@ -1,6 +1,6 @@
 //! Names that are one name to a filesystem that does not tell cases or Unicode forms apart.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use rustix::io::Errno;
 use tl_core::{EntryName, Tree};
@@ -21,25 +21,29 @@ pub enum Folding {
 
 /// What a filesystem that folds names compares. Two names that it tells apart may be equal here (no two systems fold alike), never the reverse for those
 /// in use.
-fn folded(name: &[u8]) -> Vec<u8> {
+fn folded(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return name.into();
+    }
     match std::str::from_utf8(name) {
-        Ok(text) => text.nfkd().flat_map(char::to_lowercase).nfkd().collect::<String>().into_bytes(),
-        Err(_) => name.to_ascii_lowercase(),
+        Ok(text) if !text.is_ascii() => {
+            text.nfkd().flat_map(char::to_lowercase).nfkd().collect::<String>().into_bytes().into()
+        }
+        _ => name.to_ascii_lowercase().into(),
     }
 }
 
 /// Each name of `tree` that comes after one which folds to the same, with that one.
 pub(super) fn collisions(tree: &Tree) -> Vec<(&EntryName, &EntryName)> {
-    let mut first: BTreeMap<Vec<u8>, &EntryName> = BTreeMap::new();
+    let mut names: Vec<_> = tree.iter().map(|entry| (folded(entry.name.as_bytes()), entry.name)).collect();
+    names.sort();
     let mut found = Vec::new();
-    for entry in tree.iter() {
-        match first.entry(folded(entry.name.as_bytes())) {
-            std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(entry.name);
-            }
-            std::collections::btree_map::Entry::Occupied(taken) => found.push((entry.name, *taken.get())),
+    for same in names.chunk_by(|(a, _), (b, _)| a == b) {
+        if let [(_, first), others @ ..] = same {
+            found.extend(others.iter().map(|(_, name)| (*name, *first)));
         }
     }
+    found.sort();
     found
 }
 

@@ -19,6 +19,10 @@ use crate::wire::{
 const START_MAX: Duration = Duration::from_secs(60);
 /// For how long a daemon that was told to end may take.
 const STOP_MAX: Duration = Duration::from_secs(60);
+/// How long to wait before looking again whether a daemon that is ending has ended.
+pub(crate) const ENDING_POLL: Duration = Duration::from_millis(10);
+/// For how long a daemon is started again and again that ends before it is ready: the last one may not have let go of the store yet.
+const RESTART_MAX: Duration = Duration::from_secs(2);
 /// Most bytes of one object that are taken from a daemon.
 const OBJECT_LEN_MAX: u64 = 1 << 30;
 
@@ -61,6 +65,20 @@ impl Client {
             Verdict::OtherStore => Err(Error::NoDaemon { socket: socket.into() }),
             Verdict::TooManyPeers => Err(Error::DaemonBusy),
             Verdict::Ending => Err(Error::DaemonEnding),
+        }
+    }
+
+    /// As [`Client::connect`], once no daemon is ending.
+    ///
+    /// # Errors
+    /// As for [`Client::connect`]; [`Error::DaemonEnding`] only if that takes too long.
+    pub(crate) fn connect_to_lasting(socket: &Path, store: StoreId, timeouts: Timeouts) -> Result<Self> {
+        let until = Instant::now() + STOP_MAX;
+        loop {
+            match Self::connect(socket, store, timeouts) {
+                Err(Error::DaemonEnding) if Instant::now() < until => std::thread::sleep(ENDING_POLL),
+                connected => return connected,
+            }
         }
     }
 
@@ -201,10 +219,14 @@ impl Events {
 /// What happened to the connection, or that it did not end in time.
 pub fn stop(socket: &Path, store: StoreId, timeouts: Timeouts) -> Result<Option<u32>> {
     let timeouts = Timeouts { idle: Some(STOP_MAX), ..timeouts };
-    let (mut connection, greeting) = match greet(socket, store, timeouts, Wish::Stop) {
-        Ok(greeted) => greeted,
-        Err(Error::NoDaemon { .. }) => return Ok(None),
-        Err(error) => return Err(error),
+    let until = Instant::now() + STOP_MAX;
+    let (mut connection, greeting) = loop {
+        match greet(socket, store, timeouts, Wish::Stop) {
+            Ok(greeted) => break greeted,
+            Err(Error::NoDaemon { .. }) => return Ok(None),
+            Err(Error::DaemonEnding) if Instant::now() < until => std::thread::sleep(ENDING_POLL),
+            Err(error) => return Err(error),
+        }
     };
     match connection.receive()? {
         None => Ok(Some(greeting.pid)),
@@ -222,16 +244,14 @@ fn greet(socket: &Path, store: StoreId, timeouts: Timeouts, wish: Wish) -> Resul
         Some(user) if user != ours => return Err(Error::ForeignDaemon { socket: socket.into(), user }),
         _ => {}
     }
-    let mut connection = Connection::new(stream, timeouts).map_err(ConnectionError::from)?;
-    let greeted = connection
-        .send_bytes(&Hello { version: VERSION, wish, store }.encode())
-        .and_then(|()| connection.receive_bytes::<WELCOME_LEN>());
-    let greeting = match greeted {
-        Ok(bytes) => Greeting::decode(&bytes),
-        // It was killed, and its socket takes connections until its last breath.
-        Err(ConnectionError::Closed) => return Err(Error::DaemonEnding),
-        Err(error) => return Err(error.into()),
+    // A daemon that was killed takes connections until the system has taken its sockets from it, and never greets.
+    let ended = |error| match error {
+        ConnectionError::Closed => Error::DaemonEnding,
+        error => error.into(),
     };
+    let mut connection = Connection::new(stream, timeouts).map_err(ConnectionError::from)?;
+    connection.send_bytes(&Hello { version: VERSION, wish, store }.encode()).map_err(ended)?;
+    let greeting = Greeting::decode(&connection.receive_bytes::<WELCOME_LEN>().map_err(ended)?);
     let malformed = || ConnectionError::from(WireError::Malformed { what: "greeting" });
     Ok((connection, greeting.ok_or_else(malformed)?))
 }
@@ -244,6 +264,22 @@ fn greet(socket: &Path, store: StoreId, timeouts: Timeouts, wish: Wish) -> Resul
 /// # Errors
 /// [`Error::NotStarted`] with what the program said, or as for [`Client::connect`]. If another daemon was started meanwhile, that one is connected to.
 pub fn start(program: &mut Command, socket: &Path, store: StoreId, timeouts: Timeouts) -> Result<Client> {
+    let until = Instant::now() + RESTART_MAX;
+    let mut pause = ENDING_POLL;
+    loop {
+        let Some(complaint) = launch(program)? else { return Client::connect(socket, store, timeouts) };
+        // It ended: perhaps because another one was faster, or because the last one still has the store.
+        match Client::connect_to_lasting(socket, store, timeouts) {
+            Err(Error::NoDaemon { .. }) if Instant::now() < until => std::thread::sleep(pause),
+            Err(Error::NoDaemon { .. }) => return Err(Error::NotStarted { reason: complaint }),
+            connected => return connected,
+        }
+        pause *= 2;
+    }
+}
+
+/// Starts a daemon and waits until it is ready. If it ended before that, returns what it said about it.
+fn launch(program: &mut Command) -> Result<Option<String>> {
     let not_started = |reason: String| Error::NotStarted { reason };
     let mut child = program
         .stdin(Stdio::null())
@@ -257,25 +293,15 @@ pub fn start(program: &mut Command, socket: &Path, store: StoreId, timeouts: Tim
         read_until_ready(output, &mut said)?;
     }
     if is_ready(&said) {
-        return Client::connect(socket, store, timeouts);
+        return Ok(None);
     }
-    // It ended: perhaps because another one was faster.
     let mut complaint = String::new();
     if let Some(errors) = child.stderr.take() {
         // Not being able to read it leaves the message shorter.
         drop(errors.take(4096).read_to_string(&mut complaint));
     }
     let status = child.wait().map_err(|error| not_started(error.to_string()))?;
-    let until = Instant::now() + Duration::from_secs(2);
-    loop {
-        match Client::connect(socket, store, timeouts) {
-            Err(Error::NoDaemon { .. }) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
-            Err(Error::NoDaemon { .. }) => {
-                return Err(not_started(format!("{status}: {}", complaint.trim())));
-            }
-            connected => return connected,
-        }
-    }
+    Ok(Some(format!("{status}: {}", complaint.trim())))
 }
 
 /// Reads the program's line, or up to its end.

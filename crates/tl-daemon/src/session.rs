@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -24,12 +23,10 @@ use crate::settings::Settings;
 use crate::stores::{Root, StoreDir, Stores};
 use crate::wire::{Answer, DATA_LEN_MAX, Damage, Item, ObjectId, Repaired, Request};
 
-/// For how long a program that wants a store waits for a daemon that ends or begins. Neither tells when it is done.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Time between two looks at it.
-const PATIENCE_STEP: Duration = Duration::from_millis(5);
 /// Memory for trees that are read from a daemon.
 const TREE_MEMORY: usize = 8 << 20;
+/// For how long to wait while a daemon has the store that does not listen.
+const HANDOVER_MAX: Duration = Duration::from_secs(10);
 
 /// True if another process has the store.
 fn is_taken(error: &Error) -> bool {
@@ -37,7 +34,6 @@ fn is_taken(error: &Error) -> bool {
     matches!(
         error,
         Error::AlreadyRunning { .. }
-            | Error::DaemonEnding
             | Error::Repository(
                 Journal::Engine(granite::Error::Locked { .. })
                     | Journal::Objects(tl_core::Error::Database(granite::Error::Locked { .. }))
@@ -103,23 +99,21 @@ impl Session {
     ///
     /// # Errors
     /// As for [`client::start`] and [`Session::open_directly`].
-    pub fn open(place: &Place, access: Access, daemon: Option<&mut Command>) -> Result<Self> {
-        let until = Instant::now() + PATIENCE;
-        let mut daemon = daemon;
+    pub fn open(place: &Place, access: Access, mut daemon: Option<&mut Command>) -> Result<Self> {
+        let until = Instant::now() + HANDOVER_MAX;
         loop {
-            let opened = match (Client::connect(&place.socket, place.store.id(), place.timeouts), daemon.as_mut()) {
-                (Ok(client), _) => return Ok(Self::remote(client, place)),
-                // One that is about to be gone is waited for by the new one.
-                (Err(Error::NoDaemon { .. } | Error::DaemonEnding), Some(program)) => {
-                    let client = client::start(program, &place.socket, place.store.id(), place.timeouts)?;
-                    return Ok(Self::remote(client, place));
-                }
-                (Err(Error::NoDaemon { .. }), None) => Self::open_directly(place, access),
-                (Err(error), _) => Err(error),
-            };
-            match opened {
-                // It listens no more, or does not listen yet.
-                Err(error) if is_taken(&error) && Instant::now() < until => thread::sleep(PATIENCE_STEP),
+            match Client::connect_to_lasting(&place.socket, place.store.id(), place.timeouts) {
+                Ok(client) => return Ok(Self::remote(client, place)),
+                Err(Error::NoDaemon { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            if let Some(program) = daemon.as_deref_mut() {
+                let client = client::start(program, &place.socket, place.store.id(), place.timeouts)?;
+                return Ok(Self::remote(client, place));
+            }
+            match Self::open_directly(place, access) {
+                // A daemon that ends gives its socket up before its store, and one that begins has its store before it listens.
+                Err(error) if is_taken(&error) && Instant::now() < until => std::thread::sleep(client::ENDING_POLL),
                 opened => return opened,
             }
         }

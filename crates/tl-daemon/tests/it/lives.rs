@@ -75,6 +75,26 @@ fn a_second_daemon_is_refused_and_starting_twice_finds_the_first() {
     assert!(matches!(alone, Err(Error::AlreadyRunning { .. })));
 }
 
+/// If it fails, a command fails that runs just after the daemon was killed: the socket of the dead takes one more connection.
+#[test]
+fn a_daemon_that_dies_in_the_handshake_is_replaced() {
+    let lab = Lab::new();
+    lab.write("a", "1");
+    let dying = std::os::unix::net::UnixListener::bind(&lab.place.socket).unwrap();
+    let death = std::thread::spawn(move || {
+        // With what was sent unread in it, as in the queue of a process that was killed.
+        let (mut connection, _) = dying.accept().unwrap();
+        std::io::Read::read_exact(&mut connection, &mut [0]).unwrap();
+        drop((connection, dying));
+    });
+    let mut session = Session::open(&lab.place, Access::Write, Some(&mut lab.daemon_command())).unwrap();
+    death.join().unwrap();
+    let (first, _) = flushed(session.call(Request::Flush(tl_daemon::wire::Flush::default()), &mut |_| {}).unwrap());
+    assert_same(&recorded(&objects(&lab), first.root), &on_disk(&lab.root), "after the start");
+    let pid = session.daemon();
+    assert_eq!(client::stop(&lab.place.socket, lab.place.store.id(), Timeouts::default()).unwrap(), pid);
+}
+
 /// If it fails, commands that are started at the same moment fail each other.
 #[test]
 fn many_that_start_a_daemon_at_once_all_get_the_same() {

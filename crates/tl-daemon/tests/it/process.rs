@@ -70,15 +70,21 @@ pub fn as_other_user(socket: &Path, store: tl_daemon::wire::StoreId) -> String {
     // Another user may not be allowed to read where this program is.
     let copy = socket.parent().unwrap().join("other-user");
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-    let output = Command::new(&copy)
+    let mut command = Command::new(&copy);
+    command
         .args(["process::other_user_child", "--exact", "--nocapture", "--test-threads=1", "-q"])
         .env(OTHER_SOCKET, socket)
         .env(OTHER_STORE, store.to_string())
         .current_dir("/")
         .uid(12345)
-        .gid(12345)
-        .output()
-        .unwrap();
+        .gid(12345);
+    let output = loop {
+        match command.output() {
+            // A process that another test is just starting has the copy open for writing until it runs its own program.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            output => break output.unwrap(),
+        }
+    };
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
     let word = output.lines().find_map(|line| line.split_once("GOT ").map(|(_, word)| word.to_owned()));
     word.unwrap_or(output)

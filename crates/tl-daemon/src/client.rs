@@ -312,6 +312,7 @@ fn read_until_ready(mut output: impl Read + std::os::fd::AsFd, said: &mut Vec<u8
     let failed = |reason: String| Error::NotStarted { reason };
     loop {
         let left = until.saturating_duration_since(Instant::now());
+        // It is below a minute, which the system can count.
         let timeout = Timespec::try_from(left).ok();
         match poll(&mut [PollFd::new(&output, PollFlags::IN)], timeout.as_ref()) {
             Ok(0) => return Err(failed(format!("it was not ready after {} s", START_MAX.as_secs()))),

@@ -318,6 +318,7 @@ impl Signals {
 
     /// Waits for a signal to end, for as long as `patience`.
     fn wait_for_end(&self, patience: Duration) -> bool {
+        // A time that the system cannot count is none: it waits until something comes.
         let timeout = Timespec::try_from(patience).ok();
         // An interruption is a signal, which shows below.
         let _ = poll(&mut [PollFd::new(&self.end, PollFlags::IN)], timeout.as_ref());

@@ -190,10 +190,6 @@ impl Repository {
         let capture = self.store().capture()?;
         let clock = self.clock();
         let now = || clock.now();
-        // An update that failed may have left what it came by.
-        drop(writer.links.take_others());
-        let (gaps, links) = (writer.gaps.clone(), &mut writer.links);
-        let findings = Findings::new(self.store(), IndexChanges::new(self.index()), gaps, links);
         let around = Surroundings {
             root: &working.dir,
             root_path: &working.path,
@@ -204,17 +200,19 @@ impl Repository {
             threads: self.threads(),
             now: &now,
         };
-        let mut findings = walker::walk(&around, &recorded, dirty.scope(), findings)?;
-        let others = self.other_names(&mut findings)?;
-        if !others.is_empty() {
-            findings = walker::walk(&around, &recorded, others.scope(), findings)?;
-            // What these came by is known already.
-            drop(findings.links.take_others());
-        }
-        let mut edits = std::mem::take(&mut findings.edits);
-        edits.sort_by(|a, b| a.0.cmp(&b.0));
-        // The second walk came by the directories above once more.
-        edits.dedup_by(|a, b| a.0 == b.0);
+        let mut follow_links = true;
+        let mut findings = loop {
+            // An update that failed, or a look that does not count, may have left what it came by.
+            drop(writer.links.take_others());
+            let findings =
+                self.look(&around, &recorded, dirty, writer.gaps.clone(), &mut writer.links, follow_links)?;
+            if !is_torn(&findings.edits) {
+                break findings;
+            }
+            // One walk alone comes by each place once.
+            follow_links = false;
+        };
+        let edits = std::mem::take(&mut findings.edits);
         let touched = touched(&edits);
         let root = capture.edit_tree(&recorded, edits)?;
         let additions = add(&capture)?;
@@ -278,6 +276,36 @@ impl Repository {
 }
 
 impl Repository {
+    /// Walks over what is dirty, and then over the other names of the files that this came by. Without `follow_links` those are left to the next update. The
+    /// edits are in order, one for each path.
+    fn look<'f>(
+        &'f self,
+        around: &Surroundings<'_>,
+        recorded: &ObjectId,
+        dirty: &Dirty,
+        gaps: Gaps,
+        links: &'f mut Links,
+        follow_links: bool,
+    ) -> Result<Findings<'f>> {
+        let findings = Findings::new(self.store(), IndexChanges::new(self.index()), gaps, links);
+        let mut findings = walker::walk(around, recorded, dirty.scope(), findings)?;
+        let others = self.other_names(&mut findings)?;
+        if !follow_links {
+            findings.requeue.extend(others.paths().map(RepoPath::to_owned));
+        } else if !others.is_empty() {
+            findings = walker::walk(around, recorded, others.scope(), findings)?;
+            // What these came by is known already.
+            drop(findings.links.take_others());
+        }
+        let edits = &mut findings.edits;
+        edits.sort_by(|a, b| a.0.cmp(&b.0));
+        // The second walk came by the directories above once more. What it saw is what the index has.
+        edits.reverse();
+        edits.dedup_by(|earlier, later| earlier.0 == later.0);
+        edits.reverse();
+        Ok(findings)
+    }
+
     /// The names that the walk did not come by, of the files that it came by and that have several.
     fn other_names(&self, findings: &mut Findings<'_>) -> Result<Dirty> {
         let unknown = findings.links.take_unknown();
@@ -296,6 +324,21 @@ impl Repository {
         }
         Ok(others)
     }
+}
+
+/// True if something is to be put below what is to go, or to be no directory: it was there in the first walk, and gone in the second.
+fn is_torn(edits: &[(RepoPathBuf, Option<Entry>)]) -> bool {
+    let mut closed: Option<&RepoPathBuf> = None;
+    for (path, entry) in edits {
+        let below = closed.is_some_and(|closed| path.starts_with(closed));
+        match entry {
+            Some(_) if below => return true,
+            Some(entry) if entry.is_directory() => closed = None,
+            None if below => {}
+            _ => closed = Some(path),
+        }
+    }
+    false
 }
 
 fn touched(edits: &[(RepoPathBuf, Option<Entry>)]) -> Touched {

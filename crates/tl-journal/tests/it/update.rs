@@ -321,6 +321,34 @@ fn the_reserve_is_held_released_and_held_again() {
     assert_eq!(len(), lab.repository.config().reserve_bytes);
 }
 
+/// A build makes links to the files of a directory, and renames it, while a save is recorded: the directory was there for the file that was saved, and is gone when
+/// the other names of that file are looked at. If it fails, the update does, and so does the `tl flush` of whoever waits for it.
+#[test]
+fn a_directory_that_goes_while_the_names_of_a_file_are_looked_at_is_no_failure() {
+    let lab = Lab::new();
+    lab.write("work/a", "1");
+    fs::hard_link(lab.at("work/a"), lab.at("work/b")).unwrap();
+    lab.reconcile();
+    fs::write(lab.at("work/a"), "22").unwrap();
+    lab.write("zz", "the last one that the first walk comes by");
+    let away = |path: &tl_core::RepoPath, _: bool| {
+        if path.as_bytes() == b"zz" && lab.at("work").exists() {
+            fs::rename(lab.at("work"), lab.at("done")).unwrap();
+        }
+        false
+    };
+    let outcome = lab.repository.update(&dirty(["work/a", "zz"]), &request().ignoring(&away)).unwrap();
+    assert!(outcome.checkpoint.is_some());
+    assert!(lab.entry("zz").is_some());
+    assert_eq!(lab.repository.verify_index().unwrap(), []);
+    // Then the event of the rename.
+    lab.update(["work", "done"]);
+    assert_eq!(lab.paths(), ["done", "done/a", "done/b", "zz"]);
+    assert_eq!(lab.content("done/b").unwrap(), b"22");
+    assert_eq!(lab.repository.verify_index().unwrap(), []);
+    assert_eq!(lab.reconcile().checkpoint, None);
+}
+
 /// A watcher is told of the name that was written through, and of no other.
 #[test]
 fn a_save_through_one_name_of_a_file_is_seen_at_the_others() {

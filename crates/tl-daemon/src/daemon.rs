@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -19,15 +18,15 @@ use tl_watcher::{IgnoreRules, RelPath, WatchConfig, Watcher};
 use vfs::{DiskVfs, Lock, LockKind, Vfs};
 
 use crate::capture::{CaptureHandle, Cycle, Ended, Shared, is_recorded};
-use crate::connection::Timeouts;
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::logs::{LogFiles, LogLevel};
 use crate::metrics::Metrics;
+use crate::place::Place;
 use crate::server::{Control, Server, bind};
 use crate::service::{Recorder, Service, recover};
 use crate::settings::Settings;
-use crate::stores::{Root, StoreDir, Stores, write_atomically};
+use crate::stores::{StoreDir, write_atomically};
 use crate::upkeep::Upkeep;
 
 /// For how long the last capture may take at the end, and then the answers under way. What is not recorded by then is found by the next start.
@@ -39,25 +38,6 @@ const REOPEN_LAST: Duration = Duration::from_secs(60);
 /// Memory for the storage engine and for trees. A burst needs more than rest, and gives it back.
 const ENGINE_MEMORY: usize = 4 << 20;
 const TREE_MEMORY: usize = 1 << 20;
-
-/// What a daemon is started with.
-#[derive(Debug, Clone)]
-pub struct DaemonConfig {
-    /// The stores of the user.
-    pub stores: Stores,
-    /// The one to serve.
-    pub store: StoreDir,
-    /// Its root.
-    pub root: Root,
-    /// Where to listen; its directory has been [prepared](crate::stores::RuntimeDir::prepare_socket).
-    pub socket: PathBuf,
-    /// Files with patterns to ignore beside those in the tree, as Git's `core.excludesFile` names them.
-    pub excludes: Vec<PathBuf>,
-    /// Version of the program, for `status`.
-    pub version: String,
-    /// How long peers may take.
-    pub timeouts: Timeouts,
-}
 
 /// The log of a daemon, so that a signal can have it opened anew.
 #[derive(Debug)]
@@ -87,7 +67,7 @@ pub(crate) fn take_place(vfs: &dyn Vfs, store: &StoreDir) -> Result<Box<dyn Lock
 ///
 /// # Errors
 /// [`Error::AlreadyRunning`] if another daemon has the store; why the store cannot be opened, the socket not be bound, or the root not be watched.
-pub fn run(config: &DaemonConfig, log: Option<&DaemonLog>, ready: impl FnOnce()) -> Result<()> {
+pub fn run(config: &Place, log: Option<&DaemonLog>, ready: impl FnOnce()) -> Result<()> {
     crate::memory::keep_little();
     let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs::new());
     let _place = take_place(&*vfs, &config.store)?;
@@ -122,7 +102,7 @@ pub fn run(config: &DaemonConfig, log: Option<&DaemonLog>, ready: impl FnOnce())
 
 /// One opening of the store.
 struct Life {
-    config: DaemonConfig,
+    config: Place,
     listener: UnixListener,
     server: Arc<Server>,
     rules: Arc<IgnoreRules>,
@@ -130,7 +110,7 @@ struct Life {
 }
 
 impl Life {
-    fn begin(config: &DaemonConfig, vfs: &Arc<dyn Vfs>) -> Result<Self> {
+    fn begin(config: &Place, vfs: &Arc<dyn Vfs>) -> Result<Self> {
         let settings = Settings::load(&config.store)?;
         let mut opening = RepositoryConfig::new(config.store.path(), Some(config.root.path.clone()));
         opening.vfs = Arc::clone(vfs);
@@ -195,6 +175,7 @@ impl Life {
                 self.renew(log);
             }
             self.server.accept(&self.listener);
+            // Nothing yet, or the capture thread is gone: the last capture finds that out.
             ended = self.over.try_recv().ok();
         }
         control.stop();
@@ -267,7 +248,7 @@ impl Life {
 }
 
 fn watch_config(
-    config: &DaemonConfig,
+    config: &Place,
     settings: &Settings,
     repository: &Arc<Repository>,
     rules: &Arc<IgnoreRules>,

@@ -24,6 +24,7 @@ mod hub;
 pub mod logs;
 mod memory;
 mod metrics;
+mod place;
 mod reader;
 mod server;
 mod service;
@@ -37,5 +38,6 @@ pub use capture::Removal;
 pub use client::Client;
 
 pub use error::{Error, ErrorKind, Result};
+pub use place::Place;
 pub use reader::StoreReader;
-pub use session::{Access, Place, Session};
+pub use session::{Access, Session};

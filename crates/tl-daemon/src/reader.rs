@@ -3,7 +3,8 @@
 use tl_core::Objects;
 
 use crate::error::Result;
-use crate::session::{Access, Place, Session, wrong_answer};
+use crate::place::Place;
+use crate::session::{Access, Session, wrong_answer};
 use crate::wire::{Answer, Checkpoint, CheckpointId, Item, LogQuery, ObjectId, Pin, Request, Status};
 
 /// A store to read: over the socket while a daemon has it, else directly under a shared lock, which is released when this is dropped.

@@ -1,6 +1,5 @@
 //! A store to use, whoever has it: its daemon over the socket, or this program alone.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,14 +12,14 @@ use vfs::{DiskVfs, Lock, Vfs};
 
 use crate::capture::{Runs, is_ignored};
 use crate::client::{self, Client, Fetched};
-use crate::connection::{ConnectionError, Timeouts};
+use crate::connection::ConnectionError;
 use crate::daemon::take_place;
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::metrics::Metrics;
+use crate::place::Place;
 use crate::service::{Peer, Recorder, Replies, Service, Unanswered, recover};
 use crate::settings::Settings;
-use crate::stores::{Root, StoreDir, Stores};
 use crate::wire::{Answer, DATA_LEN_MAX, Damage, Item, ObjectId, Repaired, Request};
 
 /// Memory for trees that are read from a daemon.
@@ -39,25 +38,6 @@ fn is_taken(error: &Error) -> bool {
                     | Journal::Objects(tl_core::Error::Database(granite::Error::Locked { .. }))
             )
     )
-}
-
-/// A store and everything that is needed to get at it.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The stores of the user.
-    pub stores: Stores,
-    /// The store.
-    pub store: StoreDir,
-    /// Its root as it was seen last.
-    pub root: Root,
-    /// Where its daemon listens.
-    pub socket: PathBuf,
-    /// Files with patterns to ignore beside those in the tree.
-    pub excludes: Vec<PathBuf>,
-    /// Version of the program.
-    pub version: String,
-    /// How long the daemon may take.
-    pub timeouts: Timeouts,
 }
 
 /// What a store is opened for.

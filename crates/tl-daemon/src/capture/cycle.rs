@@ -217,6 +217,7 @@ impl Cycle {
     }
 
     fn capture(&mut self, reason: Reason) -> Option<Ended> {
+        // Where no command runs, nobody is named.
         let provenance = self.shared.runs.present().map(to_provenance).unwrap_or_default();
         match self.turn().update(reason, provenance, |_| {}) {
             Ok(outcome) => {

@@ -55,6 +55,7 @@ impl Service {
         let Some(run) = peer.runs.pop() else {
             return Err(Failure::new(FailureKind::Invalid, "no command was begun on this connection").into());
         };
+        // A run that says nothing of itself leaves its changes to nobody.
         let mut provenance = run.provenance().unwrap_or_default();
         if let (Some(code), Some(message)) = (exit_code.filter(|&code| code != 0), &mut provenance.message) {
             message.push_str(&format!(" (exit code {code})"));

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use tl_daemon::Place;
 use tl_daemon::connection::Timeouts;
-use tl_daemon::daemon::{self, DaemonConfig, DaemonLog};
+use tl_daemon::daemon::{self, DaemonLog};
 use tl_daemon::logs::{LogFiles, subscriber};
 use tl_daemon::stores::{RuntimeDir, Stores};
 use vfs::DiskVfs;
@@ -37,7 +38,7 @@ fn daemon_child() {
     let files = LogFiles::open(&located.store.logs()).unwrap();
     let (lines, level) = subscriber(&files, tracing::Level::DEBUG);
     tracing::subscriber::set_global_default(lines).unwrap();
-    let config = DaemonConfig {
+    let config = Place {
         stores,
         store: located.store,
         root: located.root,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use tl_daemon::daemon::{self, DaemonConfig, DaemonLog};
+use tl_daemon::daemon::{self, DaemonLog};
 use tl_daemon::logs::{self, LogFiles};
 use tl_daemon::settings::Settings;
 
@@ -22,16 +22,7 @@ pub fn run(context: &mut Context, _arguments: &Arguments) -> Result<()> {
     let files = LogFiles::open(&place.store.logs()).context("cannot open the log")?;
     let (subscriber, level) = logs::subscriber(&files, Settings::load(&place.store)?.log_level());
     tracing::subscriber::set_global_default(subscriber).context("cannot begin the log")?;
-    let config = DaemonConfig {
-        stores: place.stores,
-        store: place.store,
-        root: place.root,
-        socket: place.socket,
-        excludes: place.excludes,
-        version: place.version,
-        timeouts: place.timeouts,
-    };
-    daemon::run(&config, Some(&DaemonLog { files, level }), || {
+    daemon::run(&place, Some(&DaemonLog { files, level }), || {
         if let Err(error) = say_ready() {
             tracing::warn!(%error, "whoever started the daemon was not told that it is ready");
         }

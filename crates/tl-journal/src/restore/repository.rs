@@ -92,13 +92,7 @@ impl Repository {
         options: RestoreOptions,
         watch: Watch<'_>,
     ) -> Result<RestoreReport> {
-        self.record_present(present)?;
-        self.exclusively(|| {
-            let ground = self.ground(options);
-            let step = ground.next_undo()?;
-            let _lease = self.lease([step.before], [])?;
-            ground.walk(step, Direction::Undo, provenance, watch)
-        })
+        self.step(Direction::Undo, provenance, present, options, watch)
     }
 
     /// Takes the last undo back.
@@ -112,12 +106,24 @@ impl Repository {
         options: RestoreOptions,
         watch: Watch<'_>,
     ) -> Result<RestoreReport> {
+        self.step(Direction::Redo, provenance, present, options, watch)
+    }
+
+    /// One step along the stack of restores.
+    fn step(
+        &self,
+        direction: Direction,
+        provenance: Provenance,
+        present: Present<'_>,
+        options: RestoreOptions,
+        watch: Watch<'_>,
+    ) -> Result<RestoreReport> {
         self.record_present(present)?;
         self.exclusively(|| {
             let ground = self.ground(options);
-            let step = ground.next_redo()?;
+            let step = if direction == Direction::Redo { ground.next_redo() } else { ground.next_undo() }?;
             let _lease = self.lease([step.before], [])?;
-            ground.walk(step, Direction::Redo, provenance, watch)
+            ground.walk(step, direction, provenance, watch)
         })
     }
 

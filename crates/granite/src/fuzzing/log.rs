@@ -203,6 +203,7 @@ impl Script<'_> {
                 0 => return file,
                 1 => {
                     let len = usize::from(self.byte());
+                    // No more is taken than there is, so that this cannot fail.
                     let raw = self.input.take(len.min(self.input.rest().len())).unwrap_or_default();
                     file.extend_from_slice(raw);
                 }

@@ -53,6 +53,7 @@ pub(super) fn run(site: &Site<'_>) -> Result<Measurement> {
         Ok(counts)
     })?;
     let mut done = meter.stop(&recorder)?;
+    // None if nothing ran, which the next line finds out.
     let report = report.unwrap_or_default();
     ensure!(report.checkpoints_deleted == checkpoints - kept as u64, "{} were let go", report.checkpoints_deleted);
     ensure!(report.objects_dropped == trial.objects_dropped, "the trial said {}", trial.objects_dropped);

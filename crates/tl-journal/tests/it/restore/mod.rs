@@ -89,6 +89,7 @@ pub fn in_order() -> RestoreOptions {
 
 /// Files that a simple rule ignores: by the lines of the `.gitignore` in the root, each a name's end.
 pub fn ignored_in(root: &Path) -> impl Fn(&tl_core::RepoPath, bool) -> bool + Sync + use<> {
+    // No file, no rules.
     let rules = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
     let ends: Vec<String> = rules.lines().map(ToOwned::to_owned).collect();
     move |path, _| ends.iter().any(|end| path.to_string().ends_with(end))

@@ -1,6 +1,6 @@
 //! How long a restore of a thousand files takes, beside `git checkout` of the same change on the same disk.
 //!
-//! `cargo run --release -p tl-journal --example restore_speed [FILES]`
+//! `cargo run --release -p tl-journal --example restore_speed [FILES [OTHERS]]`: so many files change, spread over as many times others as asked for.
 
 use std::fs;
 use std::path::Path;
@@ -13,9 +13,10 @@ use tl_journal::{
 
 const ROUNDS: usize = 7;
 
-fn write_state(root: &Path, files: usize, state: usize) {
-    for number in 0..files {
-        let dir = root.join(format!("dir{}", number % 20));
+fn write_state(root: &Path, files: usize, others: usize, state: usize) {
+    for number in 0..files * (1 + others) {
+        let state = if number % (1 + others) == 0 { state } else { 0 };
+        let dir = root.join(format!("part{}/dir{}", number / 1000, number / 20 % 50));
         fs::create_dir_all(&dir).expect("a directory can be made");
         let content = format!("state {state} of file {number}\n").repeat(60 + number % 80);
         fs::write(dir.join(format!("file{number}")), content).expect("a file can be written");
@@ -34,6 +35,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
 
 fn main() {
     let files = std::env::args().nth(1).map_or(1000, |files| files.parse().expect("a number of files"));
+    let others = std::env::args().nth(2).map_or(0, |others| others.parse().expect("a number of files"));
     let dir = tempfile::tempdir().expect("a directory for both");
     let (work, other) = (dir.path().join("work"), dir.path().join("git"));
     for root in [&work, &other] {
@@ -46,10 +48,10 @@ fn main() {
         Repository::open(RepositoryConfig::new(dir.path().join("store"), Some(work.clone()))).expect("it opens");
     let mut states = Vec::new();
     for state in 0..2 {
-        write_state(&work, files, state);
+        write_state(&work, files, others, state);
         let outcome = repository.reconcile(&UpdateRequest::new(Reason::Manual)).expect("it is recorded");
         states.push(outcome.checkpoint.expect("something changed").id);
-        write_state(&other, files, state);
+        write_state(&other, files, others, state);
         git(&other, &["add", "-A"]);
         git(&other, &["commit", "-qm", "state"]);
         git(&other, &["tag", &format!("state{state}")]);

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, CWD, Mode as RawMode, OFlags, RenameFlags, ResolveFlag
 use rustix::io::Errno;
 use tl_core::{EntryName, Mode, RepoPath};
 
-use crate::workdir::Stat;
+use crate::workdir::{Stat, open_for_reading};
 
 /// Longest path that the system resolves in one call, in bytes.
 const PATH_LEN_MAX: usize = 4000;
@@ -132,10 +132,9 @@ impl WriteDir {
         Ok(Stat::new(&rustix::fs::fstat(&self.fd)?))
     }
 
-    /// Opens the file `name` for reading. Never waits, not even for a FIFO that took its place.
+    /// Opens the file `name` for reading, as [`open_for_reading`] does.
     pub(super) fn open_file(&self, name: &[u8]) -> Result<File, Errno> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        Ok(rustix::fs::openat(&self.fd, name, flags, RawMode::empty())?.into())
+        Ok(open_for_reading(&self.fd, name)?.into())
     }
 
     /// The target of the symbolic link `name`.

@@ -258,7 +258,8 @@ impl Ground<'_> {
         let written =
             Intent { phase: Phase::Written, time_us: self.now_us(), restored: Some(restored.id), ..intent.clone() };
         self.intents()?.stage(&written, &mut batch);
-        self.store.db().write(batch, Durability::Sync)?;
+        // Until the settling syncs it, a loss of power leaves the intent to restore: the same state is then made again.
+        self.store.db().write(batch, Durability::Buffered)?;
         append.committed();
         Ok(restored)
     }
@@ -300,13 +301,14 @@ impl Ground<'_> {
 
     /// Brings what was restored to the disk and forgets the intent. Nothing if there is none that was carried out; one that was not is an error.
     pub(crate) fn settle(&self) -> Result<()> {
-        self.settle_watched(super::unwatched)
+        self.settle_watched(super::unwatched).map(|_| ())
     }
 
-    pub(crate) fn settle_watched(&self, watch: impl Fn(Step<'_>) -> bool) -> Result<()> {
+    /// True if there was something to settle: then everything that is recorded is durable.
+    pub(crate) fn settle_watched(&self, watch: impl Fn(Step<'_>) -> bool) -> Result<bool> {
         let intents = self.intents()?;
         match intents.load()? {
-            None => return Ok(()),
+            None => return Ok(false),
             Some(intent) if intent.phase == Phase::Applying => return Err(Error::RestoreCutShort),
             Some(_) => {}
         }
@@ -316,8 +318,9 @@ impl Ground<'_> {
         }
         let mut batch = WriteBatch::new();
         intents.stage_removal(&mut batch);
-        self.store.db().write(batch, Durability::Buffered)?;
-        Ok(())
+        // The checkpoint of the restored state comes before it in the log, and is durable with it.
+        self.store.db().write(batch, Durability::Sync)?;
+        Ok(true)
     }
 
     pub(super) fn sync_root(&self, root: &Root) -> Result<()> {

@@ -77,7 +77,11 @@ impl Repository {
         self.record_present(present)?;
         // Nothing thins it away meanwhile.
         let _lease = self.lease([request.target], [])?;
-        self.exclusively(|| self.ground(options).restore(request, watch))
+        self.exclusively(|writer| {
+            let report = self.ground(options).restore(request, watch)?;
+            note_restored(writer, &report);
+            Ok(report)
+        })
     }
 
     /// Takes the last restore back, and brings back everything that it overwrote. It is a restore itself, and can be undone by
@@ -119,11 +123,13 @@ impl Repository {
         watch: Watch<'_>,
     ) -> Result<RestoreReport> {
         self.record_present(present)?;
-        self.exclusively(|| {
+        self.exclusively(|writer| {
             let ground = self.ground(options);
             let step = if direction == Direction::Redo { ground.next_redo() } else { ground.next_undo() }?;
             let _lease = self.lease([step.before], [])?;
-            ground.walk(step, direction, provenance, watch)
+            let report = ground.walk(step, direction, provenance, watch)?;
+            note_restored(writer, &report);
+            Ok(report)
         })
     }
 
@@ -165,7 +171,10 @@ impl Repository {
     /// [`Error::RestoreCutShort`], or a failed sync: the intent stays.
     pub fn settle_restore(&self, watch: Watch<'_>) -> Result<()> {
         let ground = self.ground(RestoreOptions::default());
-        self.exclusively(|| ground.settle_watched(watch))
+        self.exclusively(|writer| {
+            writer.head_is_durable |= ground.settle_watched(watch)?;
+            Ok(())
+        })
     }
 
     /// True if a restore was cut short: nothing is captured until [`Repository::recover_restore`] was called.
@@ -187,7 +196,11 @@ impl Repository {
         options: RestoreOptions,
         watch: Watch<'_>,
     ) -> Result<Option<Recovery>> {
-        self.exclusively(|| self.ground(options).recover(take_back, watch))
+        self.exclusively(|writer| {
+            let recovery = self.ground(options).recover(take_back, watch)?;
+            writer.head_is_durable |= recovery.is_some();
+            Ok(recovery)
+        })
     }
 
     /// Trees that a restore under way or cut short needs: a collection keeps them, and what is below.
@@ -207,21 +220,17 @@ impl Repository {
     }
 
     /// Runs `work` as the only writer.
-    fn exclusively<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    fn exclusively<T>(&self, work: impl FnOnce(&mut WriterState) -> Result<T>) -> Result<T> {
         let mut writer = self.lock_writer()?;
         self.settle_index(&mut writer)?;
-        let done = work();
-        note(&mut writer, done.is_ok());
+        let done = work(&mut writer);
+        // Part of the index may have gone ahead of a checkpoint that is not there.
+        writer.index_unsettled |= done.is_err();
         done
     }
 }
 
-/// What a restore leaves for the next update to know.
-fn note(writer: &mut WriterState, succeeded: bool) {
-    if succeeded {
-        writer.head_is_durable = true;
-    } else {
-        // Part of the index may have gone ahead of a checkpoint that is not there.
-        writer.index_unsettled = true;
-    }
+/// The checkpoint of a restored state is durable when the restore is settled.
+fn note_restored(writer: &mut WriterState, report: &RestoreReport) {
+    writer.head_is_durable &= report.restored.is_none();
 }

@@ -42,10 +42,9 @@ impl Dir {
         Ok(found)
     }
 
-    /// Opens a file in this directory for reading. Never waits, not even for a FIFO that took the file's place.
+    /// Opens a file in this directory for reading, as [`open_for_reading`] does.
     pub(crate) fn open_file(&self, name: &EntryName) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        rustix::fs::openat(&self.fd, name.as_bytes(), flags, Mode::empty())
+        open_for_reading(&self.fd, name.as_bytes())
     }
 
     /// What the directory itself is.
@@ -75,6 +74,21 @@ impl Dir {
         }
         Ok(())
     }
+}
+
+const FILE_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+/// Opens the file `name` in `dir` for reading. Never waits, not even for a FIFO that took its place, and leaves no trace: the time of the last access is
+/// the users', and noting it would change every file that is read.
+pub(crate) fn open_for_reading(dir: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::openat(&dir, name, FILE_FLAGS | OFlags::NOATIME, Mode::empty()) {
+        // Only the owner of a file may ask for that.
+        Err(Errno::PERM) => {}
+        opened => return opened,
+    }
+    rustix::fs::openat(dir, name, FILE_FLAGS, Mode::empty())
 }
 
 impl AsFd for Dir {

@@ -6,7 +6,7 @@ mod dir;
 mod read;
 mod stat;
 
-pub(crate) use dir::Dir;
+pub(crate) use dir::{Dir, open_for_reading};
 pub(crate) use read::{FileRead, read_file, read_link};
 pub use stat::FileTime;
 pub(crate) use stat::{Stat, StatKind};

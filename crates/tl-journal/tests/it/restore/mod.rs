@@ -3,6 +3,7 @@
 mod attacks;
 mod crash;
 mod named_failures;
+mod power;
 mod rules;
 mod states;
 

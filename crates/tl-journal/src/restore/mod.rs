@@ -28,7 +28,6 @@ mod stack;
 mod undo;
 
 use std::path::Path;
-use std::sync::LazyLock;
 
 use granite::Db;
 use tl_core::{ObjectId, Store};
@@ -70,13 +69,13 @@ pub struct RestoreOptions {
     pub folding: Folding,
 }
 
-/// Asked for once: the answer is read from a dozen files of the system, and every checkpoint looks for a restore that was cut short.
-static THREADS: LazyLock<usize> =
-    LazyLock::new(|| std::thread::available_parallelism().map_or(2, |threads| threads.get().min(8)));
+/// They wait for the filesystem more than they compute: a disk that is told of each freed block, or whose files are found block by block, keeps
+/// several of them waiting at once.
+const THREADS: usize = 8;
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { threads: *THREADS, resolve: Resolve::Kernel, swap: Swap::Exchange, folding: Folding::Probe }
+        Self { threads: THREADS, resolve: Resolve::Kernel, swap: Swap::Exchange, folding: Folding::Probe }
     }
 }
 

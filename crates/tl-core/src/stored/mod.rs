@@ -40,12 +40,17 @@ const fn first_byte(kind: ObjectKind, codec: u8) -> u8 {
     kind.code() << 4 | codec
 }
 
+/// Trees below this many bytes are stored as they are. Half of them is ids, which do not shrink, and a checkpoint writes one on each level above a saved file:
+/// compressing those took a sixth of its time, and gained 3 % of a store's size.
+const COMPRESSED_TREE_LEN_MIN: usize = 1024;
+
 /// Appends the stored form of an object that is not chunked, compressed if that helps.
 pub(crate) fn encode_whole(kind: ObjectKind, content: &[u8], compressor: &mut Compressor, out: &mut Vec<u8>) {
     let start = out.len();
     out.push(first_byte(kind, ZSTD));
     put_varint(out, content.len() as u64);
-    if !compressor.compress(content, out) {
+    let is_small_tree = kind == ObjectKind::Tree && content.len() < COMPRESSED_TREE_LEN_MIN;
+    if is_small_tree || !compressor.compress(content, out) {
         out.truncate(start);
         out.push(first_byte(kind, RAW));
         out.extend_from_slice(content);

@@ -17,10 +17,19 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     })
 }
 
+/// Often all names begin alike, and some go on alike for longer than the order by their first bytes can tell.
 fn any_entries() -> impl Strategy<Value = BTreeMap<Vec<u8>, Entry>> {
-    let name =
-        prop_oneof![vec(any::<u8>(), 1..4), "[a-c.]{1,3}".prop_map(String::into_bytes), vec(b'x'..=b'y', 120..140)];
-    btree_map(name.prop_filter("no name", |name| EntryName::new(name).is_ok()), any_entry(), 0..40)
+    let name = prop_oneof![
+        vec(any::<u8>(), 1..4),
+        "[a-c.]{1,3}".prop_map(String::into_bytes),
+        vec(b'x'..=b'y', 6..12),
+        vec(b'x'..=b'y', 120..140)
+    ];
+    let entries = btree_map(name.prop_filter("no name", |name| EntryName::new(name).is_ok()), any_entry(), 0..40);
+    (prop_oneof!["", "source_"], entries).prop_map(|(shared, entries)| {
+        let named = |(name, entry): (Vec<u8>, Entry)| ([shared.as_bytes(), &name].concat(), entry);
+        entries.into_iter().map(named).collect()
+    })
 }
 
 fn build(entries: &BTreeMap<Vec<u8>, Entry>) -> Tree {

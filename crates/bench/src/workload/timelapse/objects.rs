@@ -56,7 +56,7 @@ impl Objects {
             Self::GetTree => {
                 for number in 0..TREES {
                     let capture = store.capture()?;
-                    let tree = tree_of(site.scaled(TREE_ENTRIES), number)?;
+                    let tree = tree_of(&entries_of(site.scaled(TREE_ENTRIES), number))?;
                     stored.push((capture.put_tree(&tree)?, tree.content().len() as u64));
                     capture.commit(|_| {}, Durability::Buffered)?;
                 }
@@ -83,13 +83,16 @@ impl Objects {
                         Ok((1, content.len() as u64))
                     })?;
                 }
-                Self::PutTree => recorder.call(|| {
-                    let tree = tree_of(site.scaled(TREE_ENTRIES), round)?;
-                    let capture = store.capture()?;
-                    capture.put_tree(&tree)?;
-                    capture.commit(|_| {}, Durability::Buffered)?;
-                    Ok((tree.len() as u64, tree.content().len() as u64))
-                })?,
+                Self::PutTree => {
+                    let entries = entries_of(site.scaled(TREE_ENTRIES), round);
+                    recorder.call(|| {
+                        let tree = tree_of(&entries)?;
+                        let capture = store.capture()?;
+                        capture.put_tree(&tree)?;
+                        capture.commit(|_| {}, Durability::Buffered)?;
+                        Ok((tree.len() as u64, tree.content().len() as u64))
+                    })?;
+                }
                 Self::GetBlob => {
                     let (id, len) = stored[choice.random_range(0..stored.len())];
                     recorder.call(|| {
@@ -112,14 +115,20 @@ impl Objects {
     }
 }
 
-/// A tree of which one entry is that of `round`.
-fn tree_of(entries: u64, round: u64) -> Result<Tree> {
-    let mut builder = TreeBuilder::new();
-    for number in 0..entries {
+/// The entries of a tree of which one is that of `round`.
+fn entries_of(entries: u64, round: u64) -> Vec<(String, Entry)> {
+    let entry = |number: u64| {
         let seed = if number == round % entries { number ^ round << 32 } else { number };
         let id = ObjectId::of(ObjectKind::Blob, &seed.to_le_bytes());
-        let name = format!("source_{number}.rs");
-        builder.add(EntryName::new(name.as_bytes())?, Entry::file(Blob { id, len: number }, Mode::new(0o644)));
+        (format!("source_{number}.rs"), Entry::file(Blob { id, len: number }, Mode::new(0o644)))
+    };
+    (0..entries).map(entry).collect()
+}
+
+fn tree_of(entries: &[(String, Entry)]) -> Result<Tree> {
+    let mut builder = TreeBuilder::new();
+    for (name, entry) in entries {
+        builder.add(EntryName::new(name.as_bytes())?, *entry);
     }
     Ok(builder.build()?)
 }

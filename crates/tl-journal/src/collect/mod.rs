@@ -162,6 +162,7 @@ impl Repository {
             pinned: self.journal().pins()?.into_iter().map(|pin| pin.id).collect(),
             published: self.journal().published_ids()?,
             leased: self.lock_leases().checkpoints(),
+            on_stack: crate::restore::on_stack(self.db())?,
         })
     }
 
@@ -297,6 +298,7 @@ struct Holders {
     pinned: BTreeSet<CheckpointId>,
     published: BTreeSet<CheckpointId>,
     leased: BTreeSet<CheckpointId>,
+    on_stack: BTreeSet<CheckpointId>,
 }
 
 impl Holders {
@@ -306,6 +308,7 @@ impl Holders {
             () if self.pinned.contains(&id) => Some(KeepReason::Pinned),
             () if self.published.contains(&id) => Some(KeepReason::Published),
             () if self.leased.contains(&id) => Some(KeepReason::Leased),
+            () if self.on_stack.contains(&id) => Some(KeepReason::Undo),
             () => None,
         }
     }

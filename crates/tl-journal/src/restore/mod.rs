@@ -27,6 +27,7 @@ mod select;
 mod stack;
 mod undo;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use granite::Db;
@@ -171,4 +172,12 @@ fn refuse_collisions(
 pub(crate) fn trees_in_use(db: &Db) -> Result<Vec<ObjectId>> {
     let intent = Intents::open(db)?.load()?;
     Ok(intent.iter().flat_map(intent::Intent::trees).collect())
+}
+
+/// The checkpoints that undo and redo can lead to: retention keeps them.
+///
+/// # Errors
+/// [`Error::Damaged`], [`Error::Newer`], or [`Error::Engine`].
+pub(crate) fn on_stack(db: &Db) -> Result<BTreeSet<CheckpointId>> {
+    Ok(stack::Stacks::open(db)?.load()?.checkpoints())
 }

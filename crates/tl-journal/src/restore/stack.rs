@@ -1,5 +1,7 @@
 //! The stack of restores: what `undo` takes back, and `redo` does again. Specified in docs/format/journal.md, "Restore".
 
+use std::collections::BTreeSet;
+
 use granite::{Db, Keyspace, WriteBatch};
 
 use super::intent::Direction;
@@ -51,6 +53,11 @@ impl Stack {
             let excess = steps.len().saturating_sub(UNDO_DEPTH_MAX);
             steps.drain(..excess);
         }
+    }
+
+    /// The checkpoints that a step can lead to.
+    pub(super) fn checkpoints(&self) -> BTreeSet<CheckpointId> {
+        self.undo.iter().chain(&self.redo).flat_map(|step| [step.before, step.after]).collect()
     }
 
     fn encode(&self) -> Vec<u8> {

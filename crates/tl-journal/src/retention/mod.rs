@@ -56,6 +56,8 @@ pub enum KeepReason {
     Imported,
     /// Somebody reads it now.
     Leased,
+    /// Undo or redo leads to it.
+    Undo,
     /// It is among the newest.
     Newest,
     /// It is young.

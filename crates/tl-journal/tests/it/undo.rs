@@ -1,8 +1,11 @@
 //! Undo and redo along the stack of restores.
 
 use std::fs;
+use std::time::Duration;
 
-use tl_journal::{Dirty, Error, Present, Provenance, RestoreRequest, unwatched};
+use tl_journal::{
+    CollectRequest, Dirty, Error, KeepReason, Present, Provenance, RestoreRequest, RetentionPolicy, unwatched,
+};
 
 use crate::lab::Lab;
 use crate::restore::in_order;
@@ -106,4 +109,34 @@ fn a_state_comes_back_with_what_it_saved_if_asked() {
     let request = RestoreRequest { with_saved: true, ..RestoreRequest::new(safety.id) };
     lab.try_restore(&request, in_order(), &unwatched).unwrap();
     assert_eq!(content(&lab, "x.out"), "ignored");
+}
+
+/// If it fails, retention takes away what a restore overwrote while undo still offers it.
+#[test]
+fn a_collection_leaves_what_undo_and_redo_lead_to() {
+    let lab = Lab::new();
+    lab.write("kept.out", "recorded once");
+    let first = lab.save();
+    fs::remove_file(lab.at("kept.out")).unwrap();
+    lab.write(".gitignore", ".out");
+    lab.save();
+    lab.write("kept.out", "ignored, in no state's tree");
+    let before = lab.disk();
+    lab.restore(first);
+    for number in 0..5 {
+        lab.write("later", format!("{number}"));
+        lab.save();
+    }
+    let policy = RetentionPolicy {
+        newest: 1,
+        dense_for: Duration::ZERO,
+        hourly_for: Duration::ZERO,
+        daily_for: Some(Duration::ZERO),
+        ..RetentionPolicy::default()
+    };
+    let report = lab.repository.collect(&CollectRequest { policy, dry_run: false }).unwrap();
+    assert_eq!(report.plan.kept[&KeepReason::Undo], 2);
+    assert!(report.checkpoints_deleted > 4, "{report:?}");
+    lab.undo();
+    assert_eq!(lab.disk(), before);
 }

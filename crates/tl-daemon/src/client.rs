@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, ConnectionError, Timeouts};
 use crate::error::{Error, Result};
-use crate::server::user_at_other_end;
+use crate::server::other_end;
 use crate::wire::{
     Answer, DATA_LEN_MAX, Event, Failure, FailureKind, Greeting, Hello, IDS_MAX, Item, Message, ObjectHead, ObjectId,
     Request, StoreId, Subscribe, VERSION, Verdict, WELCOME_LEN, WireError, Wish,
@@ -240,8 +240,10 @@ fn greet(socket: &Path, store: StoreId, timeouts: Timeouts, wish: Wish) -> Resul
         _ => Error::io("connect to", socket, error),
     })?;
     let ours = rustix::process::geteuid().as_raw();
-    match user_at_other_end(&stream).map_err(ConnectionError::from)? {
-        Some(user) if user != ours => return Err(Error::ForeignDaemon { socket: socket.into(), user }),
+    match other_end(&stream).map_err(ConnectionError::from)? {
+        Some(other) if other.user != ours => {
+            return Err(Error::ForeignDaemon { socket: socket.into(), user: other.user });
+        }
         _ => {}
     }
     // A daemon that was killed takes connections until the system has taken its sockets from it, and never greets.

@@ -25,11 +25,14 @@ pub struct Timeouts {
     pub frame: Duration,
     /// From one frame to the next; none for as long as it likes.
     pub idle: Option<Duration>,
+    /// From one request to the next while the daemon ends: a command asks several things, and is to get through with them.
+    pub between: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(5), frame: Duration::from_secs(20), idle: None }
+        let (handshake, frame) = (Duration::from_secs(5), Duration::from_secs(20));
+        Self { handshake, frame, idle: None, between: Duration::from_millis(250) }
     }
 }
 

@@ -180,7 +180,8 @@ impl Life {
         }
         control.stop();
         let ended = ended.unwrap_or_else(|| self.last_capture());
-        let farewells = control.send_everybody_away(LAST_ANSWERS_MAX);
+        let farewells = control
+            .send_everybody_away(self.config.timeouts.between, LAST_ANSWERS_MAX, || self.server.accept(&self.listener));
         self.write_metrics();
         if let Err(error) = std::fs::remove_file(&self.config.socket) {
             tracing::warn!(%error, "the socket could not be removed");

@@ -5,7 +5,7 @@ use crate::wire::FRAME_LEN_MAX;
 
 fn timeouts(millis: u64) -> Timeouts {
     let limit = Duration::from_millis(millis);
-    Timeouts { handshake: limit, frame: limit, idle: None }
+    Timeouts { handshake: limit, frame: limit, ..Timeouts::default() }
 }
 
 fn pair(timeouts: Timeouts) -> (Connection, UnixStream) {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::service::Service;
 
 pub(crate) use control::Control;
-pub(crate) use peer::user_at_other_end;
+pub(crate) use peer::other_end;
 
 /// Most connections at once.
 pub(crate) const PEERS_MAX: usize = 32;

@@ -12,29 +12,42 @@ use crate::wire::{Answer, Greeting, HELLO_LEN, Hello, Item, Message, Request, VE
 
 const SUPERUSER: u32 = 0;
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OtherEnd {
+    pub(crate) user: u32,
+    pub(crate) process: i32,
+}
+
 /// Who is at the other end of a connection; `None` where the system does not tell.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn user_at_other_end(stream: &UnixStream) -> io::Result<Option<u32>> {
-    Ok(Some(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw()))
+pub(crate) fn other_end(stream: &UnixStream) -> io::Result<Option<OtherEnd>> {
+    let told = rustix::net::sockopt::socket_peercred(stream)?;
+    Ok(Some(OtherEnd { user: told.uid.as_raw(), process: told.pid.as_raw_nonzero().get() }))
 }
 
 /// Who is at the other end of a connection; `None` where the system does not tell: then the directory's permissions alone decide.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn user_at_other_end(_stream: &UnixStream) -> io::Result<Option<u32>> {
+pub(crate) fn other_end(_stream: &UnixStream) -> io::Result<Option<OtherEnd>> {
     Ok(None)
 }
 
-/// True if `user` may use the daemon.
-fn is_welcome(user: Option<u32>) -> bool {
+/// True if whoever is there may use the daemon.
+fn is_welcome(other: Option<OtherEnd>) -> bool {
     let ours = rustix::process::geteuid().as_raw();
-    user.is_none_or(|user| user == ours || user == SUPERUSER)
+    other.is_none_or(|other| other.user == ours || other.user == SUPERUSER)
+}
+
+/// True if the process at the other end has another connection: it is to get through with what it does, even if the daemon ends.
+fn is_at_work(server: &Server, other: Option<OtherEnd>, entered: &Entered) -> bool {
+    other.is_some_and(|other| server.control.is_welcome_elsewhere(other.process, entered))
 }
 
 /// Serves a connection until its end.
 pub(super) fn serve(server: &Arc<Server>, stream: UnixStream, entered: &Entered) -> Result<(), ConnectionError> {
-    let user = user_at_other_end(&stream)?;
-    if !is_welcome(user) {
-        tracing::warn!(?user, "a connection of another user was refused");
+    let other = other_end(&stream)?;
+    if !is_welcome(other) {
+        tracing::warn!(?other, "a connection of another user was refused");
         return Ok(());
     }
     let again = stream.try_clone()?;
@@ -45,14 +58,14 @@ pub(super) fn serve(server: &Arc<Server>, stream: UnixStream, entered: &Entered)
     let verdict = match hello.wish {
         _ if hello.store != store => Verdict::OtherStore,
         Wish::Stop => Verdict::Ending,
-        Wish::Talk if server.control.is_stopping() => Verdict::Ending,
+        Wish::Talk if server.control.is_stopping() && !is_at_work(server, other, entered) => Verdict::Ending,
         Wish::Talk if hello.version != VERSION => Verdict::OtherVersion,
         Wish::Talk if entered.count > PEERS_MAX => Verdict::TooManyPeers,
         Wish::Talk => Verdict::Welcome,
     };
     connection.send_bytes(&Greeting { version: VERSION, verdict, pid: std::process::id(), store }.encode())?;
     match verdict {
-        Verdict::Welcome => {}
+        Verdict::Welcome => entered.welcomed(other.map(|other| other.process)),
         Verdict::Ending => {
             server.control.farewell(again);
             if hello.wish == Wish::Stop {
@@ -69,7 +82,10 @@ pub(super) fn serve(server: &Arc<Server>, stream: UnixStream, entered: &Entered)
             return Err(WireError::Unexpected { found: message.name(), expected: "a request" }.into());
         };
         match *request {
-            Request::Subscribe(subscribe) => return subscriber::serve(server, &mut connection, &subscribe),
+            Request::Subscribe(subscribe) => {
+                entered.subscribed();
+                return subscriber::serve(server, &mut connection, &subscribe);
+            }
             Request::Stop => {
                 tracing::info!("asked to end");
                 connection.send_end(Ok(Answer::Done))?;
@@ -77,7 +93,11 @@ pub(super) fn serve(server: &Arc<Server>, stream: UnixStream, entered: &Entered)
                 server.control.stop();
                 return Ok(());
             }
-            request => answer(server, &mut connection, &mut peer, request)?,
+            request => {
+                entered.asked();
+                answer(server, &mut connection, &mut peer, request)?;
+                entered.answered();
+            }
         }
     }
     Ok(())

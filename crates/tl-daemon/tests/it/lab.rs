@@ -108,9 +108,12 @@ impl Lab {
         self.try_connect().unwrap()
     }
 
-    /// The session of a program that finds no daemon.
+    /// The session of a program that finds no daemon. It waits while another test's child, which was forked and runs no program of its own yet, still has
+    /// the lock of a session that was closed.
     pub fn alone(&self, access: Access) -> Session {
-        Session::open_directly(&self.place, access).unwrap()
+        let session = Session::open(&self.place, access, None).unwrap();
+        assert_eq!(session.daemon(), None);
+        session
     }
 
     pub fn log(&self) -> String {

@@ -8,10 +8,8 @@ use tl_core::{Sample, VerifyOptions};
 use tl_journal::{CollectRequest, EvictReason, Order};
 
 use super::convert::{micros, to_id};
-use super::{Answered, Recorder, Replies, Service, gone, read_only};
-use crate::wire::{
-    Answer, Collected, Damage, Evicted, Failure, FailureKind, Item, PathBytes, Progress, Verified, Verify,
-};
+use super::{Answered, Recorder, Replies, Service, gone, progress, read_only};
+use crate::wire::{Answer, Collected, Damage, Evicted, Failure, FailureKind, Item, PathBytes, Verified, Verify};
 
 /// Ends the names of directories in which stores are made.
 const STAGED_PREFIX: &str = ".new-";
@@ -22,6 +20,7 @@ impl Service {
             return Err(read_only().into());
         }
         let policy = self.settings.read().retention();
+        progress::begin("collecting", replies)?;
         let report = self.repository.collect(&CollectRequest { policy, dry_run })?;
         if !dry_run {
             self.metrics.collected(&report);
@@ -45,13 +44,9 @@ impl Service {
 
     pub(super) fn verify(&self, verify: &Verify, replies: &mut dyn Replies) -> Answered {
         let mut verified = Verified::default();
-        let mut progress = |phase: &str| {
-            let item = Item::Progress(Progress { phase: phase.to_owned(), done: 0, total: None });
-            replies.item(item).map_err(gone)
-        };
         let mut damaged: Vec<Damage> = Vec::new();
         let mut add = |what: String, reason: String| damaged.push(Damage { what, reason, mended: false });
-        progress("checkpoints")?;
+        progress::begin("checkpoints", replies)?;
         for id in self.repository.journal().ids(.., Order::OldestFirst)? {
             let id = id?;
             match self.repository.journal().get(id) {
@@ -60,7 +55,7 @@ impl Service {
                 Err(error) => return Err(error.into()),
             }
         }
-        progress("objects")?;
+        progress::begin("objects", replies)?;
         let seed = self.repository.config().vfs.random_u64();
         let sample = verify.sample.map(|share| Sample { share, seed });
         let report = self.repository.store().verify(&VerifyOptions { sample })?;
@@ -71,7 +66,7 @@ impl Service {
         for range in report.unreadable {
             add(format!("objects after {} and before {}", range.after, range.before), range.cause);
         }
-        progress("index")?;
+        progress::begin("index", replies)?;
         for finding in self.repository.verify_index()? {
             add(format!("index of {}", finding.path), format!("{:?}", finding.problem).to_lowercase());
         }

@@ -4,6 +4,7 @@ mod care;
 mod convert;
 mod log_query;
 mod objects;
+mod progress;
 mod purge;
 mod record;
 mod refs;
@@ -142,7 +143,7 @@ impl Service {
             Request::Restore(restore) => self.restore(peer, restore, replies),
             Request::Undo(step) => self.step(restore::Way::Undo, step, replies),
             Request::Redo(step) => self.step(restore::Way::Redo, step, replies),
-            Request::Purge(purge) => self.purge(&purge),
+            Request::Purge(purge) => self.purge(&purge, replies),
             Request::Subscribe(_) | Request::Stop => {
                 Err(Failure::new(FailureKind::Unsupported, "that is asked of a daemon, and none is running")
                     .hint("start one with `tl start`")

@@ -6,16 +6,18 @@ use tl_core::{Entry, ObjectId, RepoPathBuf};
 use tl_journal::Order;
 
 use super::convert::{failure, path_of, to_path};
-use super::{Answered, Service};
+use super::{Answered, Replies, Service, progress};
 use crate::wire::{Answer, Failure, FailureKind, Purge, Purged};
 
 impl Service {
-    pub(super) fn purge(&self, purge: &Purge) -> Answered {
+    pub(super) fn purge(&self, purge: &Purge, replies: &mut dyn Replies) -> Answered {
+        progress::begin("looking through history", replies)?;
         let paths = purge.paths.iter().map(path_of).collect::<Result<Vec<_>, _>>()?;
         let plan = self.plan_purge(&paths)?;
         if purge.dry_run {
             return Ok(Answer::Purged(plan));
         }
+        progress::begin("removing contents", replies)?;
         let report = self.turn(move |turn| {
             // What is there now is recorded first, so that it is purged as well.
             turn.update(tl_journal::Reason::FsBatch, tl_journal::Provenance::default(), |_| {})

@@ -11,12 +11,16 @@ use tl_journal::{
 };
 
 use super::convert::{failure, id_of, path_of, to_id, to_path, to_provenance};
-use super::{Answered, Peer, Replies, Service, gone};
+use super::progress::Meter;
+use super::{Answered, Peer, Replies, Service, gone, progress};
 use crate::capture::Turn;
 use crate::wire::{Answer, Failure, FailureKind, Item, PlanAction, PlanStep, Restore, Restored, Step};
 
 /// Paths that differ from what was wanted, of which a receipt names so many.
 const DIFFERING_MAX: usize = 100;
+
+/// What is told while files are written.
+const RESTORING: &str = "restoring";
 
 /// Which of the three is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +46,17 @@ impl Service {
             provenance: to_provenance(restore.provenance),
         };
         let dry_run = restore.dry_run;
-        let made = match restore.to {
-            Some(_) if dry_run => {
-                let message = "what is written to another directory is the state itself: there is nothing to plan";
-                return Err(Failure::new(FailureKind::Invalid, message).into());
-            }
+        let meter = Meter::default();
+        let counted = meter.clone();
+        let made = progress::told(RESTORING, &meter, replies, || match restore.to {
             Some(to) => {
                 let to = Path::new(OsStr::from_bytes(&to.0));
-                let report = self.repository.restore_to(to, &request, RestoreOptions::default(), &unwatched)?;
-                Made::Done(target, Box::new(report))
+                if dry_run {
+                    return Ok(Made::Planned(target, self.repository.plan_restore_to(to, &request)?));
+                }
+                let step = |step: tl_journal::Step<'_>| counted.step(step);
+                let report = self.repository.restore_to(to, &request, RestoreOptions::default(), &step)?;
+                Ok(Made::Done(target, Box::new(report)))
             }
             None => self.turn(move |turn| {
                 if dry_run {
@@ -60,18 +66,21 @@ impl Service {
                     return Ok(Made::Planned(target, plan));
                 }
                 let report = carried_out(turn, |repository, present| {
-                    repository.restore(&request, present, RestoreOptions::default(), &unwatched)
+                    let step = |step: tl_journal::Step<'_>| counted.step(step);
+                    repository.restore(&request, present, RestoreOptions::default(), &step)
                 })?;
                 Ok(Made::Done(target, Box::new(report)))
-            })?,
-        };
+            }),
+        })?;
         told(made, replies)
     }
 
     pub(super) fn step(&self, way: Way, step: Step, replies: &mut dyn Replies) -> Answered {
         let dry_run = step.dry_run;
         let provenance = to_provenance(step.provenance);
-        let made = self.turn(move |turn| {
+        let meter = Meter::default();
+        let counted = meter.clone();
+        let work = move |turn: &mut Turn<'_>| {
             let head = |repository: &Repository| repository.journal().head().map_or(CheckpointId::MIN, |head| head.id);
             if dry_run {
                 let (before, what) = match way {
@@ -87,13 +96,15 @@ impl Service {
                 })?;
                 return Ok(Made::Planned(target, plan));
             }
+            let step = |step: tl_journal::Step<'_>| counted.step(step);
             let report = carried_out(turn, |repository, present| match way {
-                Way::Undo => repository.undo(provenance, present, RestoreOptions::default(), &unwatched),
-                Way::Redo => repository.redo(provenance, present, RestoreOptions::default(), &unwatched),
+                Way::Undo => repository.undo(provenance, present, RestoreOptions::default(), &step),
+                Way::Redo => repository.redo(provenance, present, RestoreOptions::default(), &step),
             })?;
             let target = report.restored.as_ref().and_then(|restored| restored.parents.get(1).copied());
             Ok(Made::Done(target.unwrap_or_else(|| head(turn.repository)), Box::new(report)))
-        })?;
+        };
+        let made = progress::told(RESTORING, &meter, replies, || self.turn(work))?;
         told(made, replies)
     }
 }

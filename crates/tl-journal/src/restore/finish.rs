@@ -111,7 +111,7 @@ impl Ground<'_> {
         Ok(Done { applied, intent, observed, receipt, recorded })
     }
 
-    fn placer<'a>(
+    pub(super) fn placer<'a>(
         &'a self,
         nonce: u64,
         late: &'a Late<'a>,
@@ -185,7 +185,7 @@ impl Ground<'_> {
         Ok(())
     }
 
-    fn receipt(
+    pub(super) fn receipt(
         &self,
         capture: &Capture,
         goal: &Goal,
@@ -205,6 +205,14 @@ impl Ground<'_> {
                 self.add_parents(goal, path, &mut edits)?;
             }
         }
+        // Below what is no directory there is nothing to take out.
+        let is_file_like = |edit: &Option<Entry>| !edit.is_some_and(|entry| entry.is_directory());
+        let files: BTreeSet<RepoPathBuf> =
+            edits.iter().filter(|(_, edit)| is_file_like(edit)).map(|(path, _)| path.clone()).collect();
+        edits.retain(|path, _| {
+            let mut above = std::iter::successors(path.parent(), |path| path.parent());
+            !above.any(|above| files.contains(above))
+        });
         let found = if edits.is_empty() { goal.to } else { capture.edit_tree(&goal.to, edits)? };
         for refused in plan.refused.iter().chain(&applied.refused) {
             differing.entry(refused.path.clone()).or_insert(None);
@@ -325,47 +333,6 @@ impl Ground<'_> {
 
     pub(super) fn sync_root(&self, root: &Root) -> Result<()> {
         root.sync_filesystem().map_err(|errno| Error::io("sync the filesystem of", self.root_path(), errno))
-    }
-
-    /// Writes a recorded state to the directory `directory`, which is made if it is not there. What is there already is never replaced.
-    pub(crate) fn restore_to(
-        &self,
-        directory: &std::path::Path,
-        request: &RestoreRequest,
-        watch: Watch<'_>,
-    ) -> Result<RestoreReport> {
-        let _hold = self.store.capture()?;
-        match std::fs::create_dir(directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(Error::io("create", directory, error));
-            }
-            _ => {}
-        }
-        let root = Root::open(directory, self.options.resolve).map_err(|errno| Error::io("open", directory, errno))?;
-        let target = self.checkpoint(request.target)?;
-        let capture = self.store.capture()?;
-        let to = super::select::wanted_root(&capture, &ObjectId::EMPTY_TREE, &target.root, &request.selection)?;
-        capture.commit(|_| {}, Durability::Buffered)?;
-        let overlay = target.saved.filter(|_| request.with_saved);
-        let goal = Goal { from: ObjectId::EMPTY_TREE, to, overlay, saved: None };
-        let nonce = self.clock.random_u64();
-        let mut plan = Plan::new(self.store, &goal)?;
-        super::refuse_collisions(self.store, &root, &mut plan, &to, nonce, self.options.folding)?;
-        let intents = self.intents()?;
-        let late = Late::new(self.store, &intents, None)?;
-        let step = |step: Step<'_>| if watch(step) { Ok(()) } else { Err(Error::Interrupted) };
-        let placer = Placer { only_new: true, ..self.placer(nonce, &late, &step) };
-        let modes = plan.modes_of_parents(self.store, &goal.to)?;
-        let applied = Run::new(&root, &plan, placer, modes, self.options.threads).finish()?;
-        let observed = read_back(&root, &plan, self.options.threads)?;
-        let capture = self.store.capture()?;
-        let receipt = self.receipt(&capture, &goal, &plan, &applied, &observed)?;
-        root.sync_filesystem().map_err(|errno| Error::io("sync the filesystem of", directory, errno))?;
-        let mut refused = plan.refused;
-        refused.extend(applied.refused);
-        refused.sort_by(|a, b| a.path.cmp(&b.path));
-        let (counts, directories_kept) = (applied.counts, applied.directories_kept);
-        Ok(RestoreReport { safety: None, restored: None, counts, refused, directories_kept, receipt })
     }
 }
 

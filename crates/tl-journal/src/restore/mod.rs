@@ -11,6 +11,7 @@ mod begin;
 mod chunks;
 mod dir;
 mod disk;
+mod elsewhere;
 mod finish;
 mod fold;
 mod intent;

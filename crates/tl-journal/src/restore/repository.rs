@@ -165,6 +165,15 @@ impl Repository {
         self.ground(options).restore_to(directory, request, watch)
     }
 
+    /// What [`Repository::restore_to`] would do. Nothing is made.
+    ///
+    /// # Errors
+    /// As for [`Repository::restore_to`].
+    pub fn plan_restore_to(&self, directory: &Path, request: &RestoreRequest) -> Result<RestorePlan> {
+        let _lease = self.lease([request.target], [])?;
+        self.ground(RestoreOptions::default()).plan_to(directory, request)
+    }
+
     /// Syncs the filesystem after a restore and forgets its intent; nothing to do without one.
     ///
     /// # Errors

@@ -57,6 +57,9 @@ fn paths_can_be_chosen_and_a_state_can_be_written_elsewhere() {
     let read = |path: &str| fs::read_to_string(place.project().join(path)).unwrap();
     assert_eq!((read("README"), read("src/main.rs")), ("read me\n".into(), "changed\n".into()));
     let copy = place.beside("copy");
+    let plan = place.json(&["restore", &first, "src", "--to", copy.to_str().unwrap(), "--dry-run"]);
+    assert_eq!((&plan["steps"][0]["path"], plan["steps"].as_array().unwrap().len()), (&"src".into(), 2));
+    assert!(!copy.exists());
     place.json(&["restore", &first, "--to", copy.to_str().unwrap()]);
     assert_eq!(fs::read_to_string(copy.join("src/main.rs")).unwrap(), "fn main() {}\n");
     assert_eq!(fs::read_link(copy.join("link")).unwrap().to_str(), Some("README"));

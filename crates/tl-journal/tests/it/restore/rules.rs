@@ -449,3 +449,37 @@ fn nothing_at_all_can_be_restored() {
     lab.undo();
     assert_eq!(fs::read(lab.at("dir/a")).unwrap(), b"a");
 }
+
+/// If it fails, a dry run of a copy elsewhere makes something, or promises what the copy does not do.
+#[test]
+fn the_plan_of_a_copy_elsewhere_is_what_it_does() {
+    let lab = Lab::new();
+    lab.write("a", "1");
+    lab.write("d/b", "2");
+    lab.write("d/e/c", "3");
+    lab.write("f/x", "4");
+    let request = RestoreRequest::new(lab.save());
+    let elsewhere = lab.dir.path().join("elsewhere");
+    let plan = |kept: &[&str], refused: &[&str]| {
+        let plan = lab.repository.plan_restore_to(&elsewhere, &request).unwrap();
+        let paths = plan.changes.iter().map(|change| change.path.to_string()).collect::<Vec<_>>();
+        assert_eq!(paths, kept);
+        assert_eq!(plan.refused.iter().map(|refused| refused.path.to_string()).collect::<Vec<_>>(), refused);
+    };
+    plan(&["a", "d", "d/b", "d/e", "d/e/c", "f", "f/x"], &[]);
+    assert!(!elsewhere.exists());
+
+    fs::create_dir_all(elsewhere.join("d/b")).unwrap();
+    fs::write(elsewhere.join("f"), "a file where a directory is wanted").unwrap();
+    fs::write(elsewhere.join("other"), "of no state").unwrap();
+    let before = disk(&elsewhere);
+    plan(&["a", "d", "d/e", "d/e/c"], &["d/b", "f", "f/x"]);
+    assert_eq!(disk(&elsewhere), before);
+
+    let report = lab.repository.restore_to(&elsewhere, &request, in_order(), &unwatched).unwrap();
+    let refused = report.refused.iter().map(|refused| refused.path.to_string()).collect::<Vec<_>>();
+    assert_eq!(refused, ["d/b", "f", "f/x"]);
+    let mut after = disk(&elsewhere);
+    after.retain(|path, _| !before.contains_key(path));
+    assert_eq!(after.into_keys().collect::<Vec<_>>(), ["a", "d/e", "d/e/c"]);
+}

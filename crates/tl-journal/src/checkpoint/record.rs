@@ -103,7 +103,8 @@ fn cut(text: &str, max: usize) -> &str {
 
 impl Checkpoint {
     /// The record. Texts over their limits are cut, paths for which there is no room are left out.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut touched_paths = PathWriter::new(PATHS_LEN_MAX);
         let touched: Vec<&[u8]> = (self.touched.listed.iter().map(|path| path.as_bytes()).take(LISTED_MAX))
             .filter(|path| touched_paths.admit(path))
@@ -164,7 +165,10 @@ impl Checkpoint {
     }
 
     /// The checkpoint `id` from its record.
-    pub(crate) fn decode(id: CheckpointId, record: &[u8]) -> Result<Self, InvalidRecord> {
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] if that is not what [`Checkpoint::encode`] writes for any checkpoint, or is of a version that is not known.
+    pub fn decode(id: CheckpointId, record: &[u8]) -> Result<Self, InvalidRecord> {
         match record.first() {
             Some(&VERSION) if record.len() <= RECORD_LEN_MAX => {}
             Some(&version) if version > VERSION => return Err(InvalidRecord::NewerVersion(version)),

@@ -33,6 +33,8 @@ pub struct Request {
     pub stage: Stage,
     /// The run's parameters.
     pub parameters: Parameters,
+    /// Whether times count.
+    pub timed: bool,
 }
 
 /// Answers the request on standard input by a measurement on standard output.
@@ -55,7 +57,7 @@ fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], request: &Request) -> R
     let engine = engine.with_context(|| format!("no engine is named {}", request.engine))?;
     let benchmark = benchmarks.iter().find(|benchmark| benchmark.name == request.benchmark);
     let benchmark = benchmark.with_context(|| format!("no benchmark is named {}", request.benchmark))?;
-    let site = Site { engine, dir: &request.dir, parameters: &request.parameters };
+    let site = Site { engine, dir: &request.dir, parameters: &request.parameters, timed: request.timed };
     if request.stage == Stage::Prepare {
         benchmark.prepare(&site)?;
         return Ok(None);

@@ -67,8 +67,16 @@ pub struct EngineOptions {
     pub hash_keys_of: Option<usize>,
 }
 
+/// Something that counts what it does to the disk, or does not.
+pub trait Metered: Send + Sync {
+    /// What was counted, if it is.
+    fn counters(&self) -> Option<EngineCounters> {
+        None
+    }
+}
+
 /// An open database with one keyspace.
-pub trait Engine: Send + Sync {
+pub trait Engine: Metered {
     /// Applies `ops` atomically and returns once `durability` holds.
     ///
     /// # Errors
@@ -106,11 +114,6 @@ pub trait Engine: Send + Sync {
     fn trim(&self) -> Result<()> {
         Ok(())
     }
-
-    /// What the engine counted, if it counts.
-    fn counters(&self) -> Option<EngineCounters> {
-        None
-    }
 }
 
 /// Which side of a comparison an engine is on.
@@ -132,6 +135,9 @@ pub enum Role {
 /// Opens or creates a database in a directory that exists.
 pub type Open = fn(&Path, &EngineOptions) -> Result<Box<dyn Engine>>;
 
+/// The version of a tool that is not installed.
+pub const ABSENT: &str = "absent";
+
 /// An engine that a program of the harness registers.
 #[derive(Clone)]
 pub struct EngineSpec {
@@ -147,6 +153,14 @@ pub struct EngineSpec {
     pub allocates_in_rust: bool,
     /// Opens a database.
     pub open: Open,
+}
+
+impl EngineSpec {
+    /// False for a tool that is not on this machine.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        self.version != ABSENT
+    }
 }
 
 impl Debug for EngineSpec {

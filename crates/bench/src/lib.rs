@@ -9,13 +9,16 @@
 pub mod alloc;
 mod cell;
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod engine;
 pub mod engines;
+pub mod floor;
 pub mod gate;
 pub mod machine;
 pub mod measure;
 pub mod process;
+pub mod profile;
 pub mod report;
 pub mod results;
 pub mod run;

@@ -9,6 +9,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sysinfo::{CpuRefreshKind, Disks, MemoryRefreshKind, RefreshKind, System};
 
 /// The machine that measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,8 +19,8 @@ pub struct Machine {
     pub cpu: String,
     /// Processors that the process may use.
     pub cores: usize,
-    /// Memory.
-    pub memory_bytes: u64,
+    /// Memory; null if the system does not tell.
+    pub memory_bytes: Option<u64>,
     /// Type of the filesystem that held the databases.
     pub filesystem: String,
     /// Its mount options.
@@ -44,34 +45,52 @@ pub struct Build {
     pub modified: bool,
 }
 
+const UNKNOWN: &str = "unknown";
+
 impl Machine {
-    /// This machine, with the filesystem that holds `dir`.
+    /// This machine, with the filesystem that holds `dir`. What the system does not tell is unknown, and no error.
     ///
     /// # Errors
     /// If `dir` does not exist.
     pub fn here(dir: &Path) -> Result<Self> {
         let dir = dir.canonicalize().with_context(|| format!("cannot resolve {}", dir.display()))?;
-        let (filesystem, mount_options) = fs::read_to_string("/proc/self/mountinfo")
-            .ok()
-            .and_then(|mounts| mount_of(&mounts, &dir))
-            .unwrap_or_else(|| ("unknown".to_owned(), String::new()));
-        let field = |path: &str, name: &str| {
-            let text = fs::read_to_string(path).ok()?;
-            let line = text.lines().find(|line| line.starts_with(name))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        };
-        let memory = field("/proc/meminfo", "MemTotal");
-        let kibibytes = memory.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
-        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let (filesystem, mount_options) = filesystem_of(&dir).unwrap_or_else(|| (UNKNOWN.to_owned(), String::new()));
+        let memory_only = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+        // Whoever cannot be asked has nothing to tell.
+        let memory_bytes = System::new_with_specifics(memory_only).map_or(0, |system| system.total_memory());
         Ok(Self {
-            cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(|| env::consts::ARCH.to_owned()),
-            cores: thread::available_parallelism()?.get(),
-            memory_bytes: kibibytes.unwrap_or(0) * 1024,
+            cpu: processor(),
+            // As many as are told; one there is.
+            cores: thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory_bytes: (memory_bytes > 0).then_some(memory_bytes),
             filesystem,
             mount_options,
-            kernel: format!("{} {}", env::consts::OS, release.trim()),
+            kernel: format!("{} {}", env::consts::OS, System::kernel_version().as_deref().unwrap_or(UNKNOWN)),
         })
     }
+}
+
+/// The model of the processor, else its architecture.
+fn processor() -> String {
+    let cpus_only = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
+    // A system that does not tell has an architecture all the same.
+    let system = System::new_with_specifics(cpus_only).ok();
+    let brand = system.and_then(|system| Some(system.cpus().first()?.brand().trim().to_owned()));
+    brand.filter(|brand| !brand.is_empty()).unwrap_or_else(|| env::consts::ARCH.to_owned())
+}
+
+/// Type and options of the mount that holds `dir`: on Linux as the kernel lists it, elsewhere the type alone.
+fn filesystem_of(dir: &Path) -> Option<(String, String)> {
+    // Where there is no such file, the disks are asked.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok();
+    if let Some(found) = mounts.and_then(|mounts| mount_of(&mounts, dir)) {
+        return Some(found);
+    }
+    // Nor is there a list of them everywhere.
+    let disks = Disks::new_with_refreshed_list().ok()?;
+    let holding = disks.iter().filter(|disk| dir.starts_with(disk.mount_point()));
+    let innermost = holding.max_by_key(|disk| disk.mount_point().as_os_str().len())?;
+    Some((innermost.file_system().to_string_lossy().into_owned(), String::new()))
 }
 
 impl Build {
@@ -81,6 +100,7 @@ impl Build {
         // Cargo names the checkout when it starts a program; else the working directory is in it.
         let checkout = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into());
         let git = |arguments: &[&str]| {
+            // Without Git, or outside of a checkout, the commit is unknown.
             let output = Command::new("git").arg("-C").arg(&checkout).args(arguments).output().ok()?;
             output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
         };
@@ -88,19 +108,16 @@ impl Build {
             profile: env!("BENCH_PROFILE").to_owned(),
             rustc: env!("BENCH_RUSTC").to_owned(),
             rustflags: env!("BENCH_RUSTFLAGS").to_owned(),
-            commit: git(&["rev-parse", "HEAD"]).unwrap_or_else(|| "unknown".to_owned()),
+            commit: git(&["rev-parse", "HEAD"]).unwrap_or_else(|| UNKNOWN.to_owned()),
             modified: git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty()),
         }
     }
 }
 
-/// Processes that ran or waited for the disk, on average over the last minute.
-///
-/// # Errors
-/// If the kernel does not tell.
-pub fn load_average() -> Result<f64> {
-    let text = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
-    text.split(' ').next().and_then(|first| first.parse().ok()).context("/proc/loadavg holds no number")
+/// Processes that ran or waited for the disk, on average over the last minute. `None` on a system that does not tell.
+#[must_use]
+pub fn load_average() -> Option<f64> {
+    System::load_average().ok().map(|average| average.one).filter(|average| average.is_finite())
 }
 
 /// The type and options of the mount that holds `dir`: the one with the longest matching mount point, and the last of those.
@@ -121,6 +138,14 @@ fn mount_of(mountinfo: &str, dir: &Path) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_is_described_whatever_the_directory_is_on() {
+        let machine = Machine::here(&env::temp_dir()).expect("there is one");
+        assert!(machine.cores > 0 && !machine.cpu.is_empty() && !machine.filesystem.is_empty(), "{machine:?}");
+        assert!(machine.kernel.starts_with(env::consts::OS), "{machine:?}");
+        assert!(Machine::here(Path::new("/nowhere")).is_err());
+    }
 
     #[test]
     fn the_innermost_mount_names_the_filesystem() {

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::alloc::{Allocations, thread_allocations};
-use crate::engine::Engine;
+use crate::engine::{EngineCounters, Metered};
 use crate::process::{self, ProcessIo};
 
 const SIGNIFICANT_DIGITS: u8 = 3;
@@ -64,14 +64,17 @@ pub struct Cost {
     pub allocations: Option<u64>,
     /// Bytes of those allocations.
     pub allocated_bytes: Option<u64>,
-    /// Bytes handed to write calls.
-    pub write_call_bytes: u64,
+    /// Bytes handed to write calls of the process; null if the system does not tell, as in the two that follow.
+    pub write_call_bytes: Option<u64>,
     /// Bytes that the disk was asked to write.
-    pub written_bytes: u64,
+    pub written_bytes: Option<u64>,
     /// Bytes that the disk was asked to read.
-    pub read_bytes: u64,
+    pub read_bytes: Option<u64>,
     /// Syncs that the engine counted; null if it does not count.
     pub syncs: Option<u64>,
+    /// Bytes that the engine counted on their way to the disk; null if it does not count.
+    #[serde(default)]
+    pub engine_bytes: Option<u64>,
 }
 
 /// What one measurement found.
@@ -194,10 +197,10 @@ pub fn nanoseconds(duration: Duration) -> u64 {
 
 /// Reads the meters at the start of a measured part and again at its end.
 pub struct Meter<'a> {
-    engine: &'a dyn Engine,
+    engine: &'a dyn Metered,
     cpu: Duration,
-    io: ProcessIo,
-    syncs: Option<u64>,
+    io: Option<ProcessIo>,
+    counted: Option<EngineCounters>,
     start: Instant,
 }
 
@@ -206,13 +209,13 @@ impl<'a> Meter<'a> {
     ///
     /// # Errors
     /// If a meter cannot be read.
-    pub fn start(engine: &'a dyn Engine) -> Result<Self> {
+    pub fn start(engine: &'a dyn Metered) -> Result<Self> {
         mark_trace()?;
         Ok(Self {
             engine,
             cpu: process::cpu_time(),
-            io: ProcessIo::now()?,
-            syncs: engine.counters().map(|counters| counters.syncs),
+            io: ProcessIo::now(),
+            counted: engine.counters(),
             start: Instant::now(),
         })
     }
@@ -223,8 +226,8 @@ impl<'a> Meter<'a> {
     /// If a meter cannot be read.
     pub fn stop(self, recorder: &Recorder) -> Result<Measurement> {
         let elapsed = self.start.elapsed();
-        let io = ProcessIo::now()?.since(self.io);
-        let syncs = self.engine.counters().map(|counters| counters.syncs);
+        let io = ProcessIo::now().zip(self.io).map(|(now, before)| now.since(before));
+        let counted = self.engine.counters().zip(self.counted);
         let cpu = process::cpu_time().saturating_sub(self.cpu);
         mark_trace()?;
         Ok(Measurement {
@@ -238,10 +241,11 @@ impl<'a> Meter<'a> {
                 cpu_ns: nanoseconds(cpu),
                 allocations: Some(recorder.allocations.count),
                 allocated_bytes: Some(recorder.allocations.bytes),
-                write_call_bytes: io.write_call_bytes,
-                written_bytes: io.written_bytes,
-                read_bytes: io.read_bytes,
-                syncs: syncs.zip(self.syncs).map(|(after, before)| after - before),
+                write_call_bytes: io.map(|io| io.write_call_bytes),
+                written_bytes: io.map(|io| io.written_bytes),
+                read_bytes: io.map(|io| io.read_bytes),
+                syncs: counted.map(|(after, before)| after.syncs - before.syncs),
+                engine_bytes: counted.map(|(after, before)| after.bytes_written - before.bytes_written),
             },
             extra: BTreeMap::new(),
         })
@@ -267,7 +271,7 @@ pub type Work<'a> = Box<dyn FnMut(&mut Recorder) -> Result<bool> + Send + 'a>;
 /// # Errors
 /// The first error of any thread.
 pub fn drive(
-    engine: &dyn Engine,
+    engine: &dyn Metered,
     works: Vec<Work<'_>>,
     sample_every: u64,
     warmup: Limit,

@@ -44,17 +44,15 @@ pub struct ProcessIo {
 }
 
 impl ProcessIo {
-    /// The present values.
-    ///
-    /// # Errors
-    /// If the kernel does not account for input and output.
-    pub fn now() -> Result<Self> {
-        let text = fs::read_to_string("/proc/self/io").context("cannot read /proc/self/io")?;
-        let field = |name| number_after(&text, name).with_context(|| format!("/proc/self/io has no {name}"));
-        Ok(Self {
-            write_call_bytes: field("wchar:")?,
-            written_bytes: field("write_bytes:")?,
-            read_bytes: field("read_bytes:")?,
+    /// The present values. `None` if the kernel does not account for input and output.
+    #[must_use]
+    pub fn now() -> Option<Self> {
+        // A system without this file does not account.
+        let text = fs::read_to_string("/proc/self/io").ok()?;
+        Some(Self {
+            write_call_bytes: number_after(&text, "wchar:")?,
+            written_bytes: number_after(&text, "write_bytes:")?,
+            read_bytes: number_after(&text, "read_bytes:")?,
         })
     }
 

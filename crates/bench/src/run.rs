@@ -13,11 +13,13 @@ use wildmatch::WildMatch;
 
 use crate::cell::{Request, Stage};
 use crate::engine::{Durability, EngineSpec, Role};
+use crate::floor::MachineFloor;
 use crate::machine::{self, Build, Machine};
 use crate::measure::Measurement;
+use crate::profile::Profile;
 use crate::results::{EngineInfo, Outcome, Run, RunResult, SCHEMA_VERSION};
 use crate::syncs::{self, TRACED_CALLS};
-use crate::workload::{Benchmark, Parameters, remove_trees};
+use crate::workload::{Benchmark, Parameters, Suite, remove_trees};
 
 const SIGKILL: i32 = 9;
 const ERROR_LINES_MAX: usize = 12;
@@ -25,8 +27,12 @@ const ERROR_LINES_MAX: usize = 12;
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Patterns of benchmarks; none means all.
+    /// Patterns of benchmarks; none means those of the profile, or all.
     pub benchmarks: Vec<String>,
+    /// Suites to choose from; none means all.
+    pub suites: Vec<Suite>,
+    /// Says what is run, and how many operations of each, where nothing else does.
+    pub profile: Option<Profile>,
     /// Patterns of engines; none means all but the alternates.
     pub engines: Vec<String>,
     /// Repeats of each.
@@ -41,6 +47,19 @@ pub struct Plan {
     pub trace_syncs: bool,
     /// A program of this harness built from an older commit, whose subject runs beside this one's.
     pub baseline_program: Option<PathBuf>,
+}
+
+impl Plan {
+    /// True if times count, and are worth waiting for a quiet disk.
+    fn is_timed(&self) -> bool {
+        self.profile.is_none_or(Profile::is_timed)
+    }
+
+    fn settle_disk(&self) {
+        if self.is_timed() {
+            rustix::fs::sync();
+        }
+    }
 }
 
 /// One column of a run: an engine, and the program that holds it.
@@ -58,9 +77,7 @@ struct Contestant<'a> {
 pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Result<u64> {
     fs::create_dir_all(&plan.dir).with_context(|| format!("cannot create {}", plan.dir.display()))?;
     fs::create_dir_all(&plan.out).with_context(|| format!("cannot create {}", plan.out.display()))?;
-    let selected: Vec<&Benchmark> =
-        benchmarks.iter().filter(|benchmark| is_selected(&plan.benchmarks, benchmark)).collect();
-    ensure!(!selected.is_empty(), "no benchmark matches {:?}", plan.benchmarks);
+    let selected = select(benchmarks, plan)?;
     let contestants = contestants(engines, plan)?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
     let run = Run {
@@ -68,6 +85,7 @@ pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Res
         arguments: std::env::args().skip(1).collect(),
         machine: Machine::here(&plan.dir)?,
         build: Build::here(),
+        floor: Some(MachineFloor::measure(&plan.dir)?),
     };
     if run.machine.filesystem == "tmpfs" {
         eprintln!("warning: {} is in memory: syncs cost nothing there; choose another with --dir", plan.dir.display());
@@ -83,7 +101,7 @@ pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Res
                 // The first place moves on from repeat to repeat.
                 let place = (turn + repeat as usize) % field.len();
                 let contestant = field[place];
-                let load_average = machine::load_average()?;
+                let load_average = machine::load_average();
                 let outcome = measure(benchmark, contestant, plan, repeat)?;
                 report_progress(benchmark, &contestant.name, repeat, &outcome);
                 failures += u64::from(matches!(outcome, Outcome::Failed(_)));
@@ -101,7 +119,7 @@ pub fn run(engines: &[EngineSpec], benchmarks: &[Benchmark], plan: &Plan) -> Res
                         notes: contestant.spec.notes.to_owned(),
                     },
                     repeat,
-                    parameters: parameters_of(plan, repeat),
+                    parameters: parameters_of(benchmark, plan, repeat),
                     load_average,
                     traced_syncs_per_operation: traced[place],
                     outcome,
@@ -124,8 +142,33 @@ impl Drop for Trees<'_> {
     }
 }
 
-fn is_selected(patterns: &[String], benchmark: &Benchmark) -> bool {
-    if benchmark.by_name_only { patterns.contains(&benchmark.name) } else { matches_any(patterns, &benchmark.name) }
+/// The benchmarks that the plan names.
+fn select<'a>(benchmarks: &'a [Benchmark], plan: &Plan) -> Result<Vec<&'a Benchmark>> {
+    let patterns = &plan.benchmarks;
+    let is_selected = |benchmark: &&Benchmark| {
+        let of_suite = plan.suites.is_empty() || plan.suites.contains(&benchmark.suite);
+        of_suite
+            && match plan.profile {
+                Some(profile) if patterns.is_empty() => profile.takes(benchmark),
+                _ if benchmark.by_name_only => patterns.contains(&benchmark.name),
+                _ => matches_any(patterns, &benchmark.name),
+            }
+    };
+    let selected: Vec<&Benchmark> = benchmarks.iter().filter(is_selected).collect();
+    ensure!(!selected.is_empty(), "no benchmark matches {patterns:?}");
+    for name in plan.parameters.param.keys() {
+        if let Some(other) = selected.iter().find(|benchmark| !benchmark.params.contains(&name.as_str())) {
+            bail!(
+                "--param {name}: {} takes {}",
+                other.name,
+                match other.params {
+                    [] => "no parameters".to_owned(),
+                    params => params.join(", "),
+                }
+            );
+        }
+    }
+    Ok(selected)
 }
 
 /// The name under which a baseline program's engine runs.
@@ -139,6 +182,11 @@ fn contestants<'a>(engines: &'a [EngineSpec], plan: &Plan) -> Result<Vec<Contest
     let mut all = Vec::new();
     for spec in engines {
         let named = !plan.engines.is_empty() && matches_any(&plan.engines, spec.name);
+        if !spec.is_installed() {
+            // Named exactly, it is missed; a pattern takes what there is.
+            ensure!(!plan.engines.iter().any(|pattern| pattern == spec.name), "{} is not installed", spec.name);
+            continue;
+        }
         if named || (plan.engines.is_empty() && spec.role != Role::Alternate) {
             all.push(Contestant {
                 name: spec.name.to_owned(),
@@ -167,8 +215,13 @@ pub fn matches_any(patterns: &[String], name: &str) -> bool {
         })
 }
 
-fn parameters_of(plan: &Plan, repeat: u32) -> Parameters {
-    Parameters { seed: plan.parameters.seed.wrapping_add(u64::from(repeat)), ..plan.parameters.clone() }
+fn parameters_of(benchmark: &Benchmark, plan: &Plan, repeat: u32) -> Parameters {
+    let of_profile = || plan.profile.and_then(|profile| profile.operations(benchmark));
+    Parameters {
+        seed: plan.parameters.seed.wrapping_add(u64::from(repeat)),
+        operations: plan.parameters.operations.or_else(of_profile),
+        ..plan.parameters.clone()
+    }
 }
 
 /// A directory that is removed when the measurement is over.
@@ -196,20 +249,21 @@ impl Drop for FreshDir {
 fn measure(benchmark: &Benchmark, contestant: &Contestant<'_>, plan: &Plan, repeat: u32) -> Result<Outcome> {
     let dir = FreshDir::create(&plan.dir)?;
     // What the previous measurement left to write back must not be written during this one.
-    rustix::fs::sync();
+    plan.settle_disk();
     let mut request = Request {
         benchmark: benchmark.name.clone(),
         engine: contestant.spec.name.to_owned(),
         dir: dir.0.clone(),
         stage: Stage::Prepare,
-        parameters: parameters_of(plan, repeat),
+        parameters: parameters_of(benchmark, plan, repeat),
+        timed: plan.is_timed(),
     };
     if benchmark.prepares_apart() {
         let output = start(&contestant.program, &[], &request)?;
         if !output.status.success() && output.status.signal() != Some(SIGKILL) {
             return Ok(Outcome::Failed(format!("in the preparation: {}", failure(&output))));
         }
-        rustix::fs::sync();
+        plan.settle_disk();
     }
     request.stage = Stage::Measure;
     let output = start(&contestant.program, &[], &request)?;
@@ -244,6 +298,7 @@ fn trace(benchmark: &Benchmark, contestant: &Contestant<'_>, plan: &Plan) -> Res
             scale: plan.parameters.scale.min(0.05),
             ..plan.parameters.clone()
         },
+        timed: false,
     };
     let calls = format!("trace={TRACED_CALLS}");
     let mut tracer: Vec<OsString> = ["strace", "-f", "-y", "-s", "0", "-e"].map(OsString::from).to_vec();

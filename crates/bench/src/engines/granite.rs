@@ -1,26 +1,24 @@
 //! Granite.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use granite::{Codec, Db, KeyLayout, Keyspace, KeyspaceOptions, MIN_MEMORY_BUDGET, Options, WriteBatch};
-use vfs::{DiskVfs, Vfs};
 
-use crate::engine::{Direction, Durability, Engine, EngineCounters, EngineOptions, EngineSpec, Op, Role};
+use super::CountedDisk;
+use crate::engine::{Direction, Durability, Engine, EngineCounters, EngineOptions, EngineSpec, Metered, Op, Role};
 
 struct Granite {
     db: Db,
     keyspace: Keyspace,
-    disk: Arc<DiskVfs>,
+    disk: CountedDisk,
 }
 
 impl Granite {
     fn open(dir: &Path, options: &EngineOptions) -> Result<Self> {
-        let disk = Arc::new(DiskVfs::new());
-        let vfs: Arc<dyn Vfs> = Arc::<DiskVfs>::clone(&disk);
+        let disk = CountedDisk::new();
         let memory = options.memory_bytes.max(MIN_MEMORY_BUDGET);
-        let db = Db::open(dir, &Options::new().vfs(vfs).memory_budget(memory))?;
+        let db = Db::open(dir, &Options::new().vfs(disk.vfs()).memory_budget(memory))?;
         let layout = match options.hash_keys_of {
             Some(width) => KeyLayout::Hash { width: u8::try_from(width).context("a key is too wide")? },
             None => KeyLayout::Plain,
@@ -31,6 +29,12 @@ impl Granite {
             KeyspaceOptions::new().key_layout(layout).separation_threshold(threshold).codec(Codec::None);
         let keyspace = db.keyspace("default", keyspace_options)?;
         Ok(Self { db, keyspace, disk })
+    }
+}
+
+impl Metered for Granite {
+    fn counters(&self) -> Option<EngineCounters> {
+        self.disk.counters()
     }
 }
 
@@ -96,18 +100,16 @@ impl Engine for Granite {
     fn trim(&self) -> Result<()> {
         Ok(self.db.trim()?)
     }
-
-    fn counters(&self) -> Option<EngineCounters> {
-        let counted = self.disk.counters();
-        Some(EngineCounters { syncs: counted.syncs(), bytes_written: counted.bytes_written })
-    }
 }
+
+/// Its stable name.
+pub const GRANITE: &str = "granite";
 
 /// Granite, as its first client uses it.
 #[must_use]
 pub fn granite() -> EngineSpec {
     EngineSpec {
-        name: "granite",
+        name: GRANITE,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         role: Role::Subject,
         notes: "defaults, without compression: Bloom filters of 10 bits, 16 KiB blocks, half the memory as write buffers; values of the \

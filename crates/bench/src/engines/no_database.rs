@@ -2,11 +2,13 @@
 
 use anyhow::{Result, bail};
 
-use crate::engine::{Direction, Durability, Engine, EngineSpec, Op, Role};
+use crate::engine::{Direction, Durability, Engine, EngineSpec, Metered, Op, Role};
 
 /// Refuses everything.
 #[derive(Debug, Clone, Copy)]
 pub struct NoDatabase;
+
+impl Metered for NoDatabase {}
 
 impl Engine for NoDatabase {
     fn write(&self, _: &[Op<'_>], _: Durability) -> Result<()> {

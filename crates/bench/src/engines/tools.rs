@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::engine::{Engine, EngineSpec, Role};
+use crate::engine::{ABSENT, Engine, EngineSpec, Role};
 use crate::engines::NoDatabase;
 
 /// A tool that workloads on working directories compare.
@@ -14,16 +14,19 @@ pub enum Tool {
     Git,
     /// Git that syncs every object.
     GitSynced,
+    /// Jujutsu.
+    Jj,
 }
 
 impl Tool {
-    const ALL: [Self; 3] = [Self::Timelapse, Self::Git, Self::GitSynced];
+    const ALL: [Self; 4] = [Self::Timelapse, Self::Git, Self::GitSynced, Self::Jj];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Timelapse => "timelapse",
             Self::Git => "git",
             Self::GitSynced => "git-synced",
+            Self::Jj => "jj",
         }
     }
 
@@ -33,7 +36,21 @@ impl Tool {
         Self::ALL.into_iter().find(|tool| tool.name() == engine.name)
     }
 
-    fn spec(self, version: &str) -> EngineSpec {
+    /// The version that is installed, else [`ABSENT`].
+    fn version(self) -> String {
+        let program = match self {
+            Self::Timelapse => return env!("CARGO_PKG_VERSION").to_owned(),
+            Self::Git | Self::GitSynced => "git",
+            Self::Jj => "jj",
+        };
+        // What cannot be started is not there.
+        let output = Command::new(program).arg("--version").output().ok().filter(|output| output.status.success());
+        let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let version = said.as_deref().and_then(|said| said.split_whitespace().find(|word| is_version(word)));
+        version.unwrap_or(ABSENT).to_owned()
+    }
+
+    fn spec(self) -> EngineSpec {
         let (role, notes) = match self {
             Self::Timelapse => {
                 (Role::Subject, "defaults; its store beside the working directory; each checkpoint is synced")
@@ -43,10 +60,13 @@ impl Tool {
                 "defaults, without automatic gc; its repository beside the working directory; loose objects are not synced",
             ),
             Self::GitSynced => (Role::Alternate, "the same with core.fsync=all and core.fsyncMethod=batch"),
+            Self::Jj => {
+                (Role::Peer, "defaults, its repository inside the working directory, as it keeps it; not synced")
+            }
         };
         EngineSpec {
             name: self.name(),
-            version: version.to_owned(),
+            version: self.version(),
             role,
             notes,
             allocates_in_rust: self == Self::Timelapse,
@@ -55,12 +75,13 @@ impl Tool {
     }
 }
 
-/// All tools.
+/// Of `git version 2.47.3` the number.
+fn is_version(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// All tools, those too that are not installed.
 #[must_use]
 pub fn tools() -> Vec<EngineSpec> {
-    let git = Command::new("git").arg("--version").output();
-    // Without Git its benchmarks fail, each with the reason.
-    let git = git.map_or_else(|_| "absent".to_owned(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let git = git.trim().trim_start_matches("git version ");
-    Tool::ALL.map(|tool| tool.spec(if tool == Tool::Timelapse { env!("CARGO_PKG_VERSION") } else { git })).to_vec()
+    Tool::ALL.map(Tool::spec).to_vec()
 }

@@ -8,7 +8,7 @@ use crate::results::{Outcome, RunResult};
 
 type Figure = fn(&RunResult, &Measurement) -> Option<f64>;
 
-const COLUMNS: [(&str, Figure); 11] = [
+const COLUMNS: [(&str, Figure); 13] = [
     ("operations_per_s", series::operations_per_second),
     ("items_per_s", series::items_per_second),
     ("mb_per_s", series::megabytes_per_second),
@@ -19,7 +19,9 @@ const COLUMNS: [(&str, Figure); 11] = [
     ("cpu_us_per_operation", series::cpu_us_per_operation),
     ("allocations_per_operation", series::allocations_per_operation),
     ("syncs_per_operation", series::syncs_per_operation),
+    ("engine_bytes_per_operation", series::engine_bytes_per_operation),
     ("write_amplification", series::write_amplification),
+    ("floor_multiple", series::floor_multiple),
 ];
 
 /// All repeats as CSV. Figures that only some benchmarks have stand in the last column as `name=value` pairs.

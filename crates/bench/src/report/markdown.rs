@@ -1,10 +1,11 @@
 //! The report for people: medians of every series, and how the subject stands to the best peer and to the floor.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::series::{self, Series};
 use crate::engine::{Durability, Role};
+use crate::floor::MachineFloor;
 use crate::measure::Measurement;
 use crate::results::RunResult;
 use crate::stats::{Pairing, Ratio, ratio};
@@ -53,6 +54,7 @@ pub fn markdown(results: &[RunResult]) -> String {
     let groups: Vec<(&str, Vec<Series<'_>>)> = series::group(results).into_iter().collect();
     let mut text = String::new();
     head(&mut text, results);
+    counts(&mut text, results);
     let durable: Vec<_> = groups.iter().filter(|(_, all)| all[0].first.durability == Durability::Sync).collect();
     let buffered: Vec<_> = groups.iter().filter(|(_, all)| all[0].first.durability != Durability::Sync).collect();
     section(
@@ -61,6 +63,7 @@ pub fn markdown(results: &[RunResult]) -> String {
         &durable,
         &[
             ("p50 us", series::p50_us),
+            ("x floor", series::floor_multiple),
             ("p95 us", series::p95_us),
             ("p99 us", series::p99_us),
             ("max ms", series::max_ms),
@@ -78,6 +81,7 @@ pub fn markdown(results: &[RunResult]) -> String {
         &buffered,
         &[
             ("p50 us", series::p50_us),
+            ("x floor", series::floor_multiple),
             ("p95 us", series::p95_us),
             ("p99 us", series::p99_us),
             ("max ms", series::max_ms),
@@ -93,6 +97,16 @@ pub fn markdown(results: &[RunResult]) -> String {
     text
 }
 
+fn floor_line(floor: MachineFloor) -> String {
+    format!(
+        "- Floor: append of 4 KiB and fdatasync p50 {:.1} us, p99 {:.1} us; sequential write {:.0} MB/s; memcpy {:.0} MB/s",
+        floor.append_sync_p50_ns as f64 / 1e3,
+        floor.append_sync_p99_ns as f64 / 1e3,
+        floor.sequential_write_bytes_per_s / 1e6,
+        floor.memcpy_bytes_per_s / 1e6,
+    )
+}
+
 fn line(text: &mut String, cells: &[String]) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "| {} |", cells.join(" | "));
@@ -106,10 +120,12 @@ fn table_head(text: &mut String, names: &[&str]) {
 fn head(text: &mut String, results: &[RunResult]) {
     let Some(first) = results.first() else { return };
     let (machine, build) = (&first.run.machine, &first.run.build);
-    let memory_gib = machine.memory_bytes as f64 / f64::from(1 << 30);
+    let memory = machine
+        .memory_bytes
+        .map_or("unknown memory".to_owned(), |bytes| format!("{:.0} GiB", bytes as f64 / f64::from(1 << 30)));
     let _ = writeln!(
         text,
-        "# Benchmarks\n\n- Machine: {}, {} cores, {memory_gib:.0} GiB, {} ({}), {}\n- Build: {}, {} {}, commit {}{}",
+        "# Benchmarks\n\n- Machine: {}, {} cores, {memory}, {} ({}), {}\n- Build: {}, {} {}, commit {}{}",
         machine.cpu,
         machine.cores,
         machine.filesystem,
@@ -121,7 +137,7 @@ fn head(text: &mut String, results: &[RunResult]) {
         build.commit,
         if build.modified { " with changes" } else { "" },
     );
-    let load = results.iter().map(|result| result.load_average).fold(0.0, f64::max);
+    let load = results.iter().filter_map(|result| result.load_average).fold(0.0, f64::max);
     if load > LOAD_AVERAGE_MAX {
         let _ =
             writeln!(text, "- **The machine was busy** (load average up to {load:.1}): times are not to be relied on");
@@ -135,9 +151,33 @@ fn head(text: &mut String, results: &[RunResult]) {
     for (name, version, notes) in engines {
         let _ = writeln!(text, "- {name} {version}: {notes}");
     }
+    let floors: BTreeSet<String> = results.iter().filter_map(|result| result.run.floor.map(floor_line)).collect();
+    for floor in floors {
+        let _ = writeln!(text, "{floor}");
+    }
     text.push_str(
-        "\nMedians over the repeats. Spread is the coefficient of variation of the throughput; `!` marks a series that is not stable.\n",
+        "\nMedians over the repeats. Spread is the coefficient of variation of the throughput; `!` marks a series that is not stable. \
+         `x floor` is the median of a durable operation as a multiple of the machine's append and sync, and the time of any other as a multiple \
+         of what a copy of its bytes in memory takes.\n",
     );
+}
+
+/// How much ran, and how much of it failed.
+fn counts(text: &mut String, results: &[RunResult]) {
+    let mut suites: BTreeMap<&str, (BTreeSet<&str>, u64, u64)> = BTreeMap::new();
+    for result in results {
+        let (benchmarks, passed, failed) = suites.entry(result.suite.name()).or_default();
+        benchmarks.insert(&result.benchmark);
+        *(if result.measurement().is_some() { passed } else { failed }) += 1;
+    }
+    text.push_str("\n## Summary\n\n");
+    table_head(text, &["suite", "benchmarks", "repeats passed", "repeats failed"]);
+    let (mut passed_all, mut failed_all) = (0, 0);
+    for (suite, (benchmarks, passed, failed)) in suites {
+        (passed_all, failed_all) = (passed_all + passed, failed_all + failed);
+        line(text, &[suite.to_owned(), benchmarks.len().to_string(), passed.to_string(), failed.to_string()]);
+    }
+    let _ = writeln!(text, "\n{passed_all} repeats passed, {failed_all} failed.");
 }
 
 fn section(text: &mut String, title: &str, groups: &[&(&str, Vec<Series<'_>>)], columns: &[(&str, Figure)]) {

@@ -94,6 +94,11 @@ pub fn megabytes_per_second(_: &RunResult, done: &Measurement) -> Option<f64> {
     per(done.user_bytes, done.elapsed_ns).map(|rate| rate * 1e3)
 }
 
+/// Multiple of the machine's floor, where the run measured it.
+pub fn floor_multiple(result: &RunResult, done: &Measurement) -> Option<f64> {
+    result.run.floor?.multiple(result.durability, done)
+}
+
 /// Median latency in microseconds.
 pub fn p50_us(_: &RunResult, done: &Measurement) -> Option<f64> {
     Some(done.latency.p50_ns as f64 / 1e3)
@@ -131,5 +136,10 @@ pub fn syncs_per_operation(result: &RunResult, _: &Measurement) -> Option<f64> {
 
 /// Bytes that the disk was asked to write, per byte of keys and values.
 pub fn write_amplification(_: &RunResult, done: &Measurement) -> Option<f64> {
-    per(done.cost.written_bytes, done.user_bytes)
+    per(done.cost.written_bytes?, done.user_bytes)
+}
+
+/// Bytes per operation that the engine counted on their way to the disk.
+pub fn engine_bytes_per_operation(_: &RunResult, done: &Measurement) -> Option<f64> {
+    per(done.cost.engine_bytes?, done.operations)
 }

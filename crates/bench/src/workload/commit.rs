@@ -10,6 +10,7 @@ use crate::measure::{Measurement, Work, drive};
 
 const MEMORY_BYTES: usize = 64 * MIB;
 const PRESENT_KEYS: u64 = 20_000;
+const SINGLE_VALUE_BYTES: usize = 100;
 
 /// Batches of new keys, each followed by a sync.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,10 @@ pub(super) struct Commit {
 impl Commit {
     pub(super) fn run(&self, site: &Site<'_>) -> Result<Measurement> {
         let values = site.values();
+        let sizes = match site.parameters.param.get("value_bytes") {
+            Some(&bytes) => ValueSizes::Fixed(usize::try_from(bytes)?),
+            None => self.sizes,
+        };
         let engine = site.open(EngineOptions {
             durability: Durability::Sync,
             memory_bytes: MEMORY_BYTES,
@@ -32,7 +37,7 @@ impl Commit {
         })?;
         let present = if self.present_percent.is_some() { site.scaled(PRESENT_KEYS) } else { 0 };
         if present > 0 {
-            let set = DataSet { keys: KeyScheme::Hash32, count: present, sizes: self.sizes };
+            let set = DataSet { keys: KeyScheme::Hash32, count: present, sizes };
             set.load(&*engine, &values, &mut site.rng(u64::MAX))?;
             engine.settle()?;
         }
@@ -45,7 +50,7 @@ impl Commit {
                     let mut batch = Vec::with_capacity(self.batch);
                     let mut bytes = 0;
                     for _ in 0..self.batch {
-                        let len = self.sizes.sample(&mut rng);
+                        let len = sizes.sample(&mut rng);
                         let value = values.value(&mut rng, len);
                         let op = match self.present_percent {
                             Some(percent) if rng.random_range(0..100) < percent => {
@@ -73,28 +78,37 @@ impl Commit {
 }
 
 pub(super) fn benchmarks() -> Vec<Benchmark> {
-    let mut all = vec![Benchmark::new(
-        "durable-put/1",
-        "one put of 100 B under a random key, synced; 1 writer",
-        Kind::Commit(Commit { batch: 1, writers: 1, sizes: ValueSizes::Fixed(100), present_percent: None }),
-    )];
+    let single = Commit { batch: 1, writers: 1, sizes: ValueSizes::Fixed(SINGLE_VALUE_BYTES), present_percent: None };
+    let mut all = vec![
+        Benchmark::new("durable-put/1", "one put of 100 B under a random key, synced; 1 writer", Kind::Commit(single))
+            .taking(&["value_bytes"])
+            .in_ci(200),
+    ];
     for batch in [1, 16, 256] {
         for writers in [1, 4, 16] {
-            all.push(Benchmark::new(
+            let benchmark = Benchmark::new(
                 format!("client/b{batch}/w{writers}"),
                 format!("batches of {batch} random keys with values of 50 B to 64 KB, a sync each; {writers} writers"),
                 Kind::Commit(Commit { batch, writers, sizes: ValueSizes::Client, present_percent: None }),
-            ));
+            );
+            // With several writers the counters depend on who meets whom.
+            all.push(if writers == 1 { benchmark.in_ci(ci_commits(batch)) } else { benchmark });
         }
     }
     for percent in [30, 70, 95] {
         for batch in [16, 256] {
-            all.push(Benchmark::new(
+            let benchmark = Benchmark::new(
                 format!("client-present/{percent}/b{batch}"),
                 format!("put-if-absent batches of {batch}, {percent} % of the keys present, a sync each; 1 writer"),
                 Kind::Commit(Commit { batch, writers: 1, sizes: ValueSizes::Client, present_percent: Some(percent) }),
-            ));
+            );
+            all.push(benchmark.in_ci(ci_commits(batch)));
         }
     }
     all
+}
+
+/// About as many keys, whatever the batch.
+fn ci_commits(batch: usize) -> u64 {
+    (1600 / batch as u64).clamp(6, 100)
 }

@@ -11,7 +11,7 @@ use crate::engine::{Durability, EngineOptions, Op};
 use crate::measure::{Limit, Measurement, Work, drive};
 
 const KEYS: u64 = 1_000_000;
-const VALUE_BYTES: usize = 100;
+const VALUE_BYTES: u64 = 100;
 const MEMORY_BYTES: usize = 64 * MIB;
 
 /// A fill is a number of puts, not a time: engines of different speed must do the same work. This bounds the wait.
@@ -28,7 +28,8 @@ pub(super) enum Fill {
 impl Fill {
     pub(super) fn run(self, site: &Site<'_>) -> Result<Measurement> {
         let values = site.values();
-        let count = site.scaled(KEYS);
+        let count = site.scaled(site.param("keys", KEYS));
+        let value_bytes = usize::try_from(site.param("value_bytes", VALUE_BYTES))?;
         let engine = site.open(EngineOptions {
             durability: Durability::Buffered,
             memory_bytes: MEMORY_BYTES,
@@ -37,7 +38,7 @@ impl Fill {
         })?;
         let mut rng = site.rng(1);
         if matches!(self, Self::Overwrite) {
-            let set = DataSet { keys: KeyScheme::Decimal16, count, sizes: ValueSizes::Fixed(VALUE_BYTES) };
+            let set = DataSet { keys: KeyScheme::Decimal16, count, sizes: ValueSizes::Fixed(value_bytes) };
             set.load(&*engine, &values, &mut rng)?;
         }
         let engine = &*engine;
@@ -46,7 +47,7 @@ impl Fill {
         let work: Work<'_> = Box::new(move |recorder| {
             let index = if matches!(self, Self::Sequential) { next } else { rng.random_range(0..count) };
             next += 1;
-            let op = Op::Put(KeyScheme::Decimal16.key(index), values.value(&mut rng, VALUE_BYTES));
+            let op = Op::Put(KeyScheme::Decimal16.key(index), values.value(&mut rng, value_bytes));
             recorder.call(|| {
                 engine.write(&[op], Durability::Buffered)?;
                 Ok((1, op.user_bytes()))
@@ -63,13 +64,13 @@ impl Fill {
 }
 
 pub(super) fn benchmarks() -> Vec<Benchmark> {
-    vec![
-        Benchmark::new("db_bench/fillseq", "a million puts in key order, buffered", Kind::Fill(Fill::Sequential)),
-        Benchmark::new("db_bench/fillrandom", "a million puts of random keys, buffered", Kind::Fill(Fill::Random)),
-        Benchmark::new(
-            "db_bench/overwrite",
-            "a million puts over a loaded database, buffered",
-            Kind::Fill(Fill::Overwrite),
-        ),
+    [
+        ("fillseq", "a million puts in key order, buffered", Fill::Sequential),
+        ("fillrandom", "a million puts of random keys, buffered", Fill::Random),
+        ("overwrite", "a million puts over a loaded database, buffered", Fill::Overwrite),
     ]
+    .into_iter()
+    .map(|(name, about, fill)| Benchmark::new(format!("db_bench/{name}"), about, Kind::Fill(fill)))
+    .map(|benchmark| benchmark.taking(&["keys", "value_bytes"]).in_ci(2000))
+    .collect()
 }

@@ -4,16 +4,19 @@ mod commit;
 mod fill;
 mod idle;
 mod machine;
+mod micro;
 mod read;
 mod reopen;
 mod settle;
 mod timelapse;
 mod ycsb;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use schemars::JsonSchema;
@@ -21,19 +24,54 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{KeyScheme, Shuffled, ValuePool, ValueSizes};
 use crate::engine::{Durability, Engine, EngineOptions, EngineSpec, Op, Role};
-use crate::engines::Tool;
+use crate::engines::{GRANITE, Tool};
 use crate::measure::{Limit, Measurement};
 
 pub use timelapse::remove_trees;
 
 /// Which question a benchmark answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Suite {
     /// What the machine can do at all.
     Machine,
-    /// Whole operations of an engine.
+    /// Single functions: encoding, hashing, one object, one record.
+    Micro,
+    /// Whole operations of what this project builds, beside the tools that do the same.
     Macro,
+    /// What is left after violence, and under more than there should be.
+    Hardening,
+    /// What every storage engine can be asked to do, so that they can be compared.
+    Peers,
+}
+
+impl Suite {
+    /// All of them, in the order in which a run takes them.
+    pub const ALL: [Self; 5] = [Self::Machine, Self::Micro, Self::Macro, Self::Hardening, Self::Peers];
+
+    /// As results and the command line call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Micro => "micro",
+            Self::Macro => "macro",
+            Self::Hardening => "hardening",
+            Self::Peers => "peers",
+        }
+    }
+
+    /// What belongs to it.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Machine => "what the machine can do at all",
+            Self::Micro => "single functions",
+            Self::Macro => "whole operations of what this project builds, beside the tools that do the same",
+            Self::Hardening => "what is left after violence, and under more than there should be",
+            Self::Peers => "what every storage engine can be asked to do",
+        }
+    }
 }
 
 /// What a run sets for all benchmarks.
@@ -57,6 +95,9 @@ pub struct Parameters {
     /// A Git repository whose history is recorded, where a benchmark takes one.
     #[serde(default)]
     pub history: Option<PathBuf>,
+    /// Numbers that some benchmarks take by name instead of their own.
+    #[serde(default)]
+    pub param: BTreeMap<String, u64>,
 }
 
 /// Where and how one benchmark runs.
@@ -68,12 +109,26 @@ pub struct Site<'a> {
     pub dir: &'a Path,
     /// The run's parameters.
     pub parameters: &'a Parameters,
+    /// True if times count.
+    pub timed: bool,
 }
 
 impl Site<'_> {
     fn open(&self, mut options: EngineOptions) -> Result<Box<dyn Engine>> {
         options.memory_bytes = self.parameters.memory_bytes.unwrap_or(options.memory_bytes);
         (self.engine.open)(self.dir, &options)
+    }
+
+    /// Writes back what the preparation left, so that it is not written during the measured part.
+    fn settle_disk(&self) {
+        if self.timed {
+            rustix::fs::sync();
+        }
+    }
+
+    /// The number that the run gives under a name which the benchmark lists, else the benchmark's own.
+    fn param(&self, name: &str, own: u64) -> u64 {
+        self.parameters.param.get(name).copied().unwrap_or(own)
     }
 
     fn scaled(&self, count: u64) -> u64 {
@@ -151,6 +206,7 @@ enum Kind {
     Reopen(reopen::Reopen),
     Idle,
     Machine(machine::Machine),
+    Micro(micro::Micro),
     Timelapse(timelapse::Workload),
 }
 
@@ -165,13 +221,34 @@ pub struct Benchmark {
     pub about: String,
     /// True if a run takes it only when its whole name is given: it needs far more time and room than the others.
     pub by_name_only: bool,
+    /// Operations per thread where a few are enough to count what one costs, the same every time; none if it can only be timed.
+    pub ci_operations: Option<u64>,
+    /// Names of the numbers that a run can set.
+    pub params: &'static [&'static str],
     kind: Kind,
 }
 
 impl Benchmark {
     fn new(name: impl Into<String>, about: impl Into<String>, kind: Kind) -> Self {
-        let suite = if matches!(kind, Kind::Machine(_)) { Suite::Machine } else { Suite::Macro };
-        Self { name: name.into(), suite, about: about.into(), by_name_only: false, kind }
+        let suite = match kind {
+            Kind::Machine(_) => Suite::Machine,
+            Kind::Micro(_) => Suite::Micro,
+            Kind::Reopen(_) => Suite::Hardening,
+            Kind::Timelapse(workload) => workload.suite(),
+            _ => Suite::Peers,
+        };
+        let (name, about) = (name.into(), about.into());
+        Self { name, suite, about, by_name_only: false, ci_operations: None, params: &[], kind }
+    }
+
+    /// Takes part in the ci profile with so many operations.
+    fn in_ci(self, operations: u64) -> Self {
+        Self { ci_operations: Some(operations), ..self }
+    }
+
+    /// Takes these numbers from a run.
+    fn taking(self, params: &'static [&'static str]) -> Self {
+        Self { params, ..self }
     }
 
     /// True if the benchmark says something about `engine`.
@@ -183,6 +260,7 @@ impl Benchmark {
             _ if Tool::of(engine).is_some() => false,
             (Kind::Machine(_), role) => role == Role::Machine,
             (_, Role::Machine) => false,
+            (Kind::Micro(_), _) => engine.name == GRANITE,
             // A floor does not know which keys are present, so it cannot know how little must be written.
             (Kind::Commit(commit), Role::Floor) => commit.present_percent.is_none(),
             (_, Role::Floor) => false,
@@ -242,6 +320,7 @@ impl Benchmark {
             Kind::Reopen(reopen) => reopen.run(site),
             Kind::Idle => idle::run(site),
             Kind::Machine(machine) => machine.run(site),
+            Kind::Micro(micro) => micro.run(site),
             Kind::Timelapse(workload) => workload.run(site),
         }
     }
@@ -251,6 +330,7 @@ impl Benchmark {
 #[must_use]
 pub fn registry() -> Vec<Benchmark> {
     let mut all = machine::benchmarks();
+    all.extend(micro::benchmarks());
     all.extend(commit::benchmarks());
     all.extend(fill::benchmarks());
     all.extend(read::benchmarks());

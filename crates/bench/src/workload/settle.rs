@@ -35,7 +35,8 @@ impl Settle {
             hash_keys_of: self.keys.hash_width(),
         })?;
         let engine = &*engine;
-        let io = ProcessIo::now()?;
+        let io = ProcessIo::now();
+        let written = || Some(ProcessIo::now()?.since(io?).written_bytes as f64);
 
         let order = Shuffled::new(set.count);
         let mut rng = site.rng(1);
@@ -67,7 +68,7 @@ impl Settle {
         let time = Duration::from_secs_f64(site.parameters.seconds * TIME_FACTOR_MAX);
         let mut done = drive(engine, vec![work], 1, nothing, Limit { operations: batches, time })?;
         done.truncated = done.operations < batches;
-        let written_by_fill = ProcessIo::now()?.since(io).written_bytes;
+        let written_by_fill = written();
 
         let mut extra = Vec::new();
         let live_bytes = lengths.iter().map(|&len| u64::from(len)).sum::<u64>() as f64;
@@ -85,9 +86,8 @@ impl Settle {
         let start = Instant::now();
         engine.settle()?;
         extra.push(("compaction_s", start.elapsed().as_secs_f64()));
-        let written = ProcessIo::now()?.since(io).written_bytes;
-        extra.push(("write_amplification_fill", written_by_fill as f64 / user_bytes));
-        extra.push(("write_amplification", written as f64 / user_bytes));
+        extra.extend(written_by_fill.map(|bytes| ("write_amplification_fill", bytes / user_bytes)));
+        extra.extend(written().map(|bytes| ("write_amplification", bytes / user_bytes)));
         extra.push(("space_amplification", process::space_under(site.dir)? as f64 / live_bytes));
         if !done.truncated {
             let after = reads(3)?;

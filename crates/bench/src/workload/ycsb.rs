@@ -12,7 +12,7 @@ use crate::engine::{Direction, Durability, EngineOptions, Op};
 use crate::measure::{Measurement, Work, drive};
 
 const RECORDS: u64 = 200_000;
-const VALUE_BYTES: usize = 1000;
+const VALUE_BYTES: u64 = 1000;
 const MEMORY_BYTES: usize = 128 * MIB;
 const CLIENTS: u64 = 2;
 const SCAN_ENTRIES_MAX: usize = 100;
@@ -30,7 +30,10 @@ pub(super) struct Mix {
 impl Mix {
     pub(super) fn run(self, site: &Site<'_>) -> Result<Measurement> {
         let values = site.values();
-        let set = DataSet { keys: KeyScheme::Ycsb, count: site.scaled(RECORDS), sizes: ValueSizes::Fixed(VALUE_BYTES) };
+        let value_bytes = usize::try_from(site.param("value_bytes", VALUE_BYTES))?;
+        let count = site.scaled(site.param("records", RECORDS));
+        let clients = site.param("clients", CLIENTS);
+        let set = DataSet { keys: KeyScheme::Ycsb, count, sizes: ValueSizes::Fixed(value_bytes) };
         let engine = site.open(EngineOptions {
             durability: Durability::Buffered,
             memory_bytes: MEMORY_BYTES,
@@ -43,14 +46,14 @@ impl Mix {
         let inserted = AtomicU64::new(set.count);
         // Inserts become readable in order of their completion only per client: readers of the latest stay behind this.
         let (engine, values, inserted) = (&*engine, &values, &inserted);
-        let works = (0..CLIENTS)
+        let works = (0..clients)
             .map(|client| -> Work<'_> {
                 let mut rng = site.rng(client);
                 Box::new(move |recorder| {
                     let choice = rng.random_range(0..100);
-                    let value = values.value(&mut rng, VALUE_BYTES);
+                    let value = values.value(&mut rng, value_bytes);
                     let index = if self.latest {
-                        popularity.latest(&mut rng, inserted.load(Ordering::Relaxed).saturating_sub(CLIENTS))
+                        popularity.latest(&mut rng, inserted.load(Ordering::Relaxed).saturating_sub(clients))
                     } else {
                         popularity.scrambled(&mut rng)
                     };
@@ -116,5 +119,6 @@ pub(super) fn benchmarks() -> Vec<Benchmark> {
     ]
     .into_iter()
     .map(|(name, about, mix)| Benchmark::new(format!("ycsb/{name}"), about, Kind::Ycsb(mix)))
+    .map(|benchmark| benchmark.taking(&["records", "value_bytes", "clients"]))
     .collect()
 }

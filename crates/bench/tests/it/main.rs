@@ -1,5 +1,9 @@
 //! The program as a user runs it.
 
+mod judging;
+mod registry;
+mod tools;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -41,6 +45,72 @@ fn a_run_prints_a_table_leaves_valid_results_and_cleans_up() {
 }
 
 #[test]
+fn a_report_is_a_page_with_a_plot_of_each_benchmark() {
+    let dir = tempfile::tempdir().expect("a directory");
+    run(dir.path(), &["machine/memcpy", "durable-put/1"], "machine,floor-append,granite", "out");
+    let report = bench(dir.path(), &["report", "out", "--out", "page"]);
+    assert!(report.status.success(), "{}", text(&report));
+    let read = |name: &str| {
+        std::fs::read(dir.path().join("page").join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let page = String::from_utf8(read("index.html")).expect("UTF-8");
+    assert!(page.contains("3 repeats passed, 0 failed."), "{page}");
+    assert!(page.contains("plots/durable-put.1.svg") && page.contains("plots/machine.memcpy.png"), "{page}");
+    let plot = String::from_utf8(read("plots/durable-put.1.svg")).expect("UTF-8");
+    assert!(plot.contains("floor-append") && plot.contains("granite"), "{plot}");
+    assert_eq!(&read("plots/machine.memcpy.png")[..4], b"\x89PNG");
+    assert_eq!(String::from_utf8(read("results.csv")).expect("UTF-8").lines().count(), 4);
+    assert_eq!(read("summary.md"), report.stdout);
+}
+
+#[test]
+fn the_floor_of_the_machine_is_measured_by_itself_and_with_every_run() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let floor = text(&bench(dir.path(), &["floor"]));
+    for figure in ["append of 4 KiB and fdatasync: p50", "sequential write", "memcpy"] {
+        assert!(floor.contains(figure), "no {figure} in {floor}");
+    }
+    let table = run(dir.path(), &["durable-put/1"], "granite", "out");
+    assert!(table.contains("- Floor: append of 4 KiB") && table.contains("| x floor |"), "{table}");
+}
+
+#[test]
+fn numbers_are_taken_by_name_where_a_benchmark_has_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let start = ["run", "db_bench/readseq", "--engines", "granite", "--ops", "1", "--repeats", "1", "--scale", "1"];
+    let with = |rest: &[&str]| bench(dir.path(), &[&start[..], rest].concat());
+    let output = with(&["--param", "keys=500", "--param", "value_bytes=10", "--out", "out", "--dir", "data"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let results = bench::results::read(&dir.path().join("out")).expect("valid");
+    let done = results[0].measurement().expect("measured");
+    assert_eq!((done.items, done.user_bytes), (500, 500 * 26));
+    assert_eq!(results[0].parameters.param["keys"], 500);
+    for (param, said) in [("clients=2", "takes keys, value_bytes"), ("keys=many", "no number"), ("keys", "NAME=NUMBER")]
+    {
+        let output = with(&["--param", param, "--out", "none", "--dir", "data"]);
+        assert!(!output.status.success() && text(&output).contains(said), "{}", text(&output));
+    }
+}
+
+/// Working directories, daemons and stores go their own ways: a benchmark that fails must be seen, and must not hide what the others found.
+#[test]
+fn a_benchmark_that_fails_is_reported_and_the_others_go_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let names = ["timelapse/store-size", "timelapse/hash/4k", "durable-put/1"];
+    let mut arguments =
+        vec!["run", "--engines", "timelapse,granite", "--history", "nowhere", "--out", "out", "--dir", "data"];
+    arguments.extend(names);
+    arguments.extend("--ops 2 --warmup-ops 1 --repeats 2 --scale 0.001".split(' '));
+    let output = bench(dir.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let said = text(&output);
+    assert!(said.contains("2 repeats failed") && said.contains("4 repeats passed, 2 failed."), "{said}");
+    assert!(said.contains("- timelapse/store-size on timelapse, repeat 1:") && said.contains("nowhere"), "{said}");
+    let results = bench::results::read(&dir.path().join("out")).expect("valid, the failed ones too");
+    assert_eq!(results.len(), 6);
+}
+
+#[test]
 fn what_a_kill_and_a_new_process_leave_is_measured() {
     let dir = tempfile::tempdir().expect("a directory");
     let table = run(dir.path(), &["reopen/", "idle/"], "granite", "out");
@@ -49,42 +119,6 @@ fn what_a_kill_and_a_new_process_leave_is_measured() {
     }
     let gate = bench(dir.path(), &["gate", "out", "out"]);
     assert!(gate.status.success() && text(&gate).contains("3 series compared, 0 regressions"), "{}", text(&gate));
-}
-
-/// Every benchmark of Timelapse's libraries, those that run only by their names too, on everybody that it compares.
-#[test]
-fn timelapse_is_measured_beside_git_and_the_floor() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut arguments =
-        "run timelapse/ --engines timelapse,git,floor-append --dir data --out out".split(' ').collect::<Vec<_>>();
-    let large = ["checkpoint", "checkpoint-flatness", "first-checkpoint"].map(|name| format!("timelapse/{name}/1m"));
-    arguments.splice(2..2, large.iter().map(String::as_str));
-    arguments.extend("--ops 4 --warmup-ops 1 --repeats 1 --scale 0.001 --seconds 0.05".split(' '));
-    let output = bench(dir.path(), &arguments);
-    assert!(output.status.success(), "{}", text(&output));
-    let list = text(&bench(dir.path(), &["--list"]));
-    let csv = text(&bench(dir.path(), &["csv", "out"]));
-    let is_measured = |name: &&str| name.starts_with("timelapse/") && !name.starts_with("timelapse/program/");
-    for name in list.split_whitespace().filter(is_measured) {
-        assert!(csv.contains(&format!("{name},timelapse,")), "{name} left no result in {csv}");
-    }
-    for (name, engine) in [
-        ("checkpoint/1k", "git"),
-        ("first-checkpoint/1m", "floor-append"),
-        ("store-size", "git"),
-        ("restore/1k", "git"),
-    ] {
-        assert!(csv.contains(&format!("timelapse/{name},{engine},")), "{name} did not run on {engine}: {csv}");
-    }
-    let left = std::fs::read_dir(dir.path().join("data")).expect("exists").count();
-    assert_eq!(left, 0, "a working directory was left behind");
-
-    let output = bench(dir.path(), &["run", "timelapse/checkpoint/*m", "--engines", "timelapse", "--out", "none"]);
-    assert!(
-        text(&output).contains("no benchmark matches"),
-        "a pattern chose what only its name may: {}",
-        text(&output)
-    );
 }
 
 /// `cargo test --workspace` builds `tl` beside this program; tests of this package alone may come without it, and then the failure says what to do.
@@ -142,15 +176,4 @@ fn what_matches_nothing_is_an_error_that_says_so() {
     }
     let output = bench(dir.path(), &["report", "absent"]);
     assert!(!output.status.success() && text(&output).contains("cannot read absent"), "{}", text(&output));
-}
-
-#[test]
-fn the_list_names_benchmarks_and_engines() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let list = text(&bench(dir.path(), &["--list"]));
-    for name in
-        ["client/b256/w16", "client-present/95/b256", "db_bench/readmissing", "ycsb/f", "idle/1m", "floor-append"]
-    {
-        assert!(list.contains(name), "{name} is not in {list}");
-    }
 }

@@ -6,12 +6,13 @@ use hdrhistogram::Histogram;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::git::Git;
-use super::repository::{Meters, Subject, dirty};
+use super::keeper;
+use super::repository::{Subject, dirty};
 use super::tree::{WorkTree, content_len, path_of};
 use super::{Contender, floor};
 use crate::data::{KeyScheme, ValuePool};
 use crate::engine::{self, Engine, Op};
+use crate::engines::CountedDisk;
 use crate::measure::{Measurement, Work, drive, nanoseconds};
 use crate::workload::Site;
 
@@ -30,37 +31,37 @@ pub(in crate::workload) struct Checkpoints {
 impl Checkpoints {
     pub(super) fn run(self, site: &Site<'_>, contender: Contender) -> Result<Measurement> {
         let files = site.scaled(self.files);
-        let mut saves = Saves { rng: site.rng(1), files, version: 0 };
+        let mut saves = Saves::of(site, 1, files);
         match contender {
             Contender::Floor => on_floor(site, saves),
             Contender::Timelapse => {
                 let mut session = Session::open(site, "store", files)?;
-                let meters = session.subject.meters.clone();
+                let disk = session.subject.disk.clone();
                 let work: Work<'_> = Box::new(|recorder| {
                     let (changed, bytes) = session.save(&mut saves)?;
                     recorder.call(|| session.checkpoint(&changed).map(|()| (changed.len() as u64, bytes)))?;
                     Ok(true)
                 });
-                let done = drive(&meters, vec![work], 1, site.warmup(), site.measured())?;
+                let done = drive(&disk, vec![work], 1, site.warmup(), site.measured())?;
                 session.close()?;
                 Ok(done)
             }
-            Contender::Git(tool) => {
+            Contender::Git(_) | Contender::Jj => {
                 let mut tree = WorkTree::borrow(site, files)?;
-                let git = Git::init(tool, &site.dir.join("repository"), tree.root())?;
-                git.commit_all()?;
-                rustix::fs::sync();
+                let keeper = keeper::init(contender, &site.dir.join("repository"), tree.root())?;
+                keeper.commit_all()?;
+                site.settle_disk();
                 let work: Work<'_> = Box::new(|recorder| {
                     let mut bytes = 0;
                     let changed = saves.draw();
                     for &index in &changed {
                         bytes += tree.write(index, saves.version)?;
                     }
-                    recorder.call(|| git.commit_all().map(|()| (changed.len() as u64, bytes)))?;
+                    recorder.call(|| keeper.commit_all().map(|()| (changed.len() as u64, bytes)))?;
                     Ok(true)
                 });
                 let done = drive(&crate::engines::NoDatabase, vec![work], 1, site.warmup(), site.measured())?;
-                git.ensure_clean()?;
+                keeper.ensure_clean()?;
                 tree.give_back()?;
                 Ok(done)
             }
@@ -95,13 +96,19 @@ pub(super) fn puts<'a>(files: &[u64], version: u64, values: &'a ValuePool, rng: 
 struct Saves {
     rng: StdRng,
     files: u64,
+    changed_max: u64,
     version: u64,
 }
 
 impl Saves {
+    fn of(site: &Site<'_>, stream: u64, files: u64) -> Self {
+        let changed_max = site.param("changed", CHANGED_MAX).max(1);
+        Self { rng: site.rng(stream), files, changed_max, version: 0 }
+    }
+
     fn draw(&mut self) -> Vec<u64> {
         self.version += 1;
-        let count = self.rng.random_range(1..=CHANGED_MAX);
+        let count = self.rng.random_range(1..=self.changed_max);
         let mut changed: Vec<u64> = (0..count).map(|_| self.rng.random_range(0..self.files)).collect();
         changed.sort_unstable();
         changed.dedup();
@@ -122,7 +129,7 @@ impl Session {
         let first = subject.update(&tl_journal::Dirty::everything(), Durability::Sync)?;
         ensure!(first.stats.files_added == files, "the first checkpoint has {:?}", first.stats);
         subject.repository.db().wait_for_background()?;
-        rustix::fs::sync();
+        site.settle_disk();
         Ok(Self { tree, subject })
     }
 
@@ -163,7 +170,7 @@ impl Flatness {
         let mut sides = Vec::new();
         for (number, files) in sizes.into_iter().enumerate() {
             let session = Session::open(site, &format!("store-{number}"), files)?;
-            let saves = Saves { rng: site.rng(number as u64), files, version: 0 };
+            let saves = Saves::of(site, number as u64, files);
             sides.push((session, saves, Histogram::<u64>::new(SIGNIFICANT_DIGITS)?));
         }
         let mut turn = 0;
@@ -205,26 +212,28 @@ impl First {
         }
         let tree = WorkTree::borrow(site, files)?;
         let bytes = tree.bytes();
-        let meters = Meters::new();
+        let disk = CountedDisk::new();
         let mut round = 0;
         let work: Work<'_> = Box::new(|recorder| {
             round += 1;
             let place = site.dir.join(format!("round-{round}"));
             recorder.call(|| {
                 match contender {
-                    Contender::Git(tool) => Git::init(tool, &place, tree.root())?.commit_all()?,
+                    Contender::Git(_) | Contender::Jj => keeper::init(contender, &place, tree.root())?.commit_all()?,
                     _ => {
-                        let subject = Subject::open_counted(site, &place, Some(tree.root()), &meters)?;
+                        let subject = Subject::open_counted(site, &place, Some(tree.root()), &disk)?;
                         let first = subject.update(&tl_journal::Dirty::everything(), Durability::Sync)?;
                         ensure!(first.stats.files_added == files, "the first checkpoint has {:?}", first.stats);
                     }
                 }
                 Ok((files, bytes))
             })?;
-            std::fs::remove_dir_all(&place)?;
+            if place.exists() {
+                std::fs::remove_dir_all(&place)?;
+            }
             Ok(true)
         });
-        let mut done = drive(&meters, vec![work], 1, site.warmup(), site.measured())?;
+        let mut done = drive(&disk, vec![work], 1, site.warmup(), site.measured())?;
         if contender != Contender::Timelapse {
             done.cost.syncs = None;
         }

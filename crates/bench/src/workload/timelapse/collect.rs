@@ -33,7 +33,7 @@ pub(super) fn run(site: &Site<'_>) -> Result<Measurement> {
     let repository = &subject.repository;
     repository.db().wait_for_background()?;
     repository.db().sync()?;
-    rustix::fs::sync();
+    site.settle_disk();
     let kept = usize::try_from(checkpoints / KEPT_OF)?;
     let policy = RetentionPolicy {
         newest: kept,
@@ -44,7 +44,7 @@ pub(super) fn run(site: &Site<'_>) -> Result<Measurement> {
     };
     let trial = repository.collect(&CollectRequest { policy: policy.clone(), dry_run: true })?;
     let mut recorder = Recorder::new(1)?;
-    let meter = Meter::start(&subject.meters)?;
+    let meter = Meter::start(&subject.disk)?;
     let mut report = None;
     recorder.call(|| {
         let done = repository.collect(&CollectRequest { policy, dry_run: false })?;

@@ -4,11 +4,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
+use super::keeper::{Keeper, output_of};
 use crate::engines::Tool;
-
-const ERROR_CHARS_MAX: usize = 500;
 
 /// A repository and the working directory that it is used with.
 #[derive(Debug)]
@@ -61,24 +60,17 @@ impl Git {
 
     /// Runs it to its end and returns what it printed.
     pub(super) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
-        let mut command = self.command(arguments);
-        let output = command.output().context("cannot start git")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said: String = said.trim().chars().take(ERROR_CHARS_MAX).collect();
-        ensure!(output.status.success(), "{command:?}: {}: {said}", output.status);
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        output_of(&mut self.command(arguments))
     }
+}
 
-    /// What people do to keep a state.
-    pub(super) fn commit_all(&self) -> Result<()> {
+impl Keeper for Git {
+    fn commit_all(&self) -> Result<()> {
         self.run(["add", "-A"])?;
         self.run(["commit", "--quiet", "-m", "state"]).map(|_| ())
     }
 
-    /// Fails if the working directory holds what is not committed.
-    pub(super) fn ensure_clean(&self) -> Result<()> {
-        let status = self.run(["status", "--porcelain"])?;
-        ensure!(status.is_empty(), "git left changes out: {status}");
-        Ok(())
+    fn changes(&self) -> Result<String> {
+        self.run(["status", "--porcelain"])
     }
 }

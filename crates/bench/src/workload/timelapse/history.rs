@@ -11,6 +11,7 @@ use tl_journal::Dirty;
 
 use super::Contender;
 use super::git::Git;
+use super::keeper::output_of;
 use super::repository::Subject;
 use super::text::text;
 use super::tree::{content_len, path_of};
@@ -37,8 +38,7 @@ pub(super) fn run(site: &Site<'_>, contender: Contender) -> Result<Measurement> 
             let clone = ["clone", "--quiet", "--bare", "--no-hardlinks", "--single-branch"].map(Path::new);
             let mut command = git.command(clone.into_iter().chain([given.as_path(), git.repository()]));
             command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
-            let cloned = command.output().context("cannot start git")?;
-            ensure!(cloned.status.success(), "cannot clone: {}", String::from_utf8_lossy(&cloned.stderr));
+            output_of(&mut command)?;
         }
         None => make_up(site, &git)?,
     }
@@ -53,7 +53,7 @@ fn replay(site: &Site<'_>, git: &Git, work_tree: &Path) -> Result<Measurement> {
     let commits = git.run(["rev-list", "--reverse", "--topo-order", "HEAD"])?;
     let subject = Subject::open(site, &site.dir.join("store"), Some(work_tree))?;
     let mut recorder = Recorder::new(1)?;
-    let meter = Meter::start(&subject.meters)?;
+    let meter = Meter::start(&subject.disk)?;
     let mut contents_bytes = 0;
     for commit in commits.lines() {
         git.run(["checkout", "--quiet", "--force", "--detach", commit])?;
@@ -136,7 +136,6 @@ fn make_up(site: &Site<'_>, git: &Git) -> Result<()> {
     fs::write(&stream_path, &stream)?;
     git.run(["init", "--quiet", "--initial-branch=main"])?;
     let mut import = git.command(["fast-import", "--quiet"]);
-    let imported = import.stdin(File::open(&stream_path)?).output().context("cannot start git")?;
-    ensure!(imported.status.success(), "cannot import: {}", String::from_utf8_lossy(&imported.stderr));
+    output_of(import.stdin(File::open(&stream_path)?))?;
     Ok(fs::remove_file(&stream_path)?)
 }

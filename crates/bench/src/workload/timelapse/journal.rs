@@ -7,12 +7,11 @@ use anyhow::{Context, Result, ensure};
 use granite::{Db, Durability, Options, WriteBatch};
 use hdrhistogram::Histogram;
 use rand::RngExt;
-use tl_core::{ObjectId, ObjectKind};
-use tl_journal::{ChangeStats, Checkpoint, Draft, Journal, Reason, RepositoryConfig, Touched};
+use tl_journal::{Checkpoint, Journal, RepositoryConfig};
 use vfs::{DiskVfs, Vfs};
 
-use super::repository::{Meters, repo_path};
-use super::tree::path_of;
+use super::draft;
+use crate::engines::CountedDisk;
 use crate::measure::{Measurement, Work, drive, nanoseconds};
 use crate::workload::Site;
 
@@ -75,18 +74,7 @@ pub(super) fn prepare(site: &Site<'_>) -> Result<()> {
         let mut append = journal.begin_append();
         let mut batch = WriteBatch::new();
         for number in first..count.min(first + BATCH) {
-            let root = ObjectId::of(ObjectKind::Tree, &number.to_le_bytes());
-            let draft = Draft {
-                parents: append.head().map(|head| head.id).into_iter().collect(),
-                stats: ChangeStats {
-                    files_changed: 1,
-                    bytes_added: 4000,
-                    bytes_removed: 4000,
-                    ..ChangeStats::default()
-                },
-                touched: Touched { listed: vec![repo_path(path_of(number % 100_000).as_bytes())?], more: false },
-                ..Draft::new(Reason::FsBatch, root)
-            };
+            let draft = draft::of_a_save(&append, number)?;
             append.add(draft, &clock, &mut batch)?;
         }
         db.write(batch, Durability::Buffered)?;
@@ -98,8 +86,8 @@ pub(super) fn prepare(site: &Site<'_>) -> Result<()> {
 
 /// Looks them up: by id, and for the further figures in other ways.
 pub(super) fn run(site: &Site<'_>) -> Result<Measurement> {
-    let meters = Meters::new();
-    let db = open(site, meters.disk())?;
+    let disk = CountedDisk::new();
+    let db = open(site, disk.vfs())?;
     let journal = &Journal::open(&db)?;
     let count = journal.count();
     ensure!(count == site.scaled(CHECKPOINTS), "the journal has {count} checkpoints");
@@ -118,7 +106,7 @@ pub(super) fn run(site: &Site<'_>) -> Result<Measurement> {
         })?;
         Ok(true)
     });
-    let mut done = drive(&meters, vec![work], 1, site.warmup(), site.measured())?;
+    let mut done = drive(&disk, vec![work], 1, site.warmup(), site.measured())?;
     for (name, lookup) in OTHER_LOOKUPS {
         let mut histogram = Histogram::<u64>::new(SIGNIFICANT_DIGITS)?;
         for _ in 0..OTHERS.min(count) {

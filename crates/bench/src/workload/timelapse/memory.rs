@@ -123,7 +123,7 @@ fn saves(site: &Site<'_>, files: u64) -> Result<Measurement> {
     let length = Duration::from_secs_f64(site.parameters.seconds);
     let count = site.parameters.operations.unwrap_or((length.as_secs_f64() * SAVES_PER_SECOND as f64) as u64).max(1);
     let mut recorder = Recorder::new(1)?;
-    let meter = Meter::start(&watching.subject.meters)?;
+    let meter = Meter::start(&watching.subject.disk)?;
     let watching = &watching;
     let peak = with_peak(|| {
         thread::scope(|scope| {

@@ -5,9 +5,13 @@
 
 mod checkpoint;
 mod collect;
+mod draft;
+mod functions;
 mod git;
 mod history;
+mod jj;
 mod journal;
+mod keeper;
 mod memory;
 mod objects;
 mod program;
@@ -21,10 +25,11 @@ mod watching;
 use anyhow::Result;
 
 use self::checkpoint::{Checkpoints, First, Flatness};
+use self::functions::Function;
 use self::memory::Memory;
 use self::objects::Objects;
 use self::program::Program;
-use super::{Benchmark, Kind, Site};
+use super::{Benchmark, Kind, Site, Suite};
 use crate::engine::{Durability, Engine, EngineOptions, EngineSpec, Role};
 use crate::engines::Tool;
 use crate::measure::Measurement;
@@ -41,6 +46,8 @@ pub(super) enum Contender {
     Timelapse,
     /// Git, in one of its configurations.
     Git(Tool),
+    /// Jujutsu.
+    Jj,
     /// The machine.
     Floor,
 }
@@ -50,6 +57,7 @@ impl Contender {
     fn of(engine: &EngineSpec) -> Option<Self> {
         match (Tool::of(engine), engine.role) {
             (Some(Tool::Timelapse), _) => Some(Self::Timelapse),
+            (Some(Tool::Jj), _) => Some(Self::Jj),
             (Some(git), _) => Some(Self::Git(git)),
             (None, Role::Floor) => Some(Self::Floor),
             (None, _) => None,
@@ -76,6 +84,7 @@ pub(super) enum Workload {
     Saves,
     Restore,
     Objects(Objects),
+    Function(Function),
     Journal,
     Collect,
     Flood,
@@ -95,8 +104,17 @@ impl Workload {
         }
     }
 
+    pub(super) const fn suite(self) -> Suite {
+        match self {
+            Self::Objects(_) | Self::Function(_) | Self::Journal => Suite::Micro,
+            Self::Flood => Suite::Hardening,
+            _ => Suite::Macro,
+        }
+    }
+
     pub(super) fn durability(self) -> Durability {
         match self {
+            Self::Function(Function::Append(granite::Durability::Sync)) => Durability::Sync,
             Self::Checkpoints(_) | Self::Flatness(_) | Self::First(_) | Self::Saves => Durability::Sync,
             _ => Durability::Buffered,
         }
@@ -125,6 +143,7 @@ impl Workload {
             Self::Saves => saves::run_saves(site),
             Self::Restore => restore::run(site, contender),
             Self::Objects(objects) => objects.run(site),
+            Self::Function(function) => function.run(site),
             Self::Journal => journal::run(site),
             Self::Collect => collect::run(site),
             Self::Flood => saves::run_flood(site),
@@ -135,76 +154,62 @@ impl Workload {
     }
 }
 
+/// With how many files a benchmark is registered, and operations that suffice to count; none where the size would take too long for that.
+fn sized(
+    name: &str,
+    about: impl Fn(u64) -> String,
+    ci_operations: u64,
+    workload: impl Fn(u64) -> Workload,
+) -> Vec<Benchmark> {
+    let benchmark = |(size, files): (&str, u64)| {
+        let benchmark =
+            Benchmark::new(format!("timelapse/{name}/{size}"), about(files), Kind::Timelapse(workload(files)));
+        if files <= CI_FILES_MAX { benchmark.in_ci(ci_operations) } else { benchmark }
+    };
+    SIZES.into_iter().map(benchmark).collect()
+}
+
 pub(super) fn benchmarks() -> Vec<Benchmark> {
-    let mut all = Vec::new();
-    let mut add = |name: String, about: String, workload| {
-        all.push(Benchmark::new(name, about, Kind::Timelapse(workload)));
-    };
-    for (size, files) in SIZES {
-        add(
-            format!("timelapse/checkpoint/{size}"),
-            format!("a durable checkpoint of 1 to 5 changed files in a tree of {files}; Git: add -A, commit"),
-            Workload::Checkpoints(Checkpoints { files }),
-        );
+    let mut all = sized(
+        "checkpoint",
+        |files| format!("a durable checkpoint of 1 to 5 changed files in a tree of {files}; Git: add -A, commit"),
+        20,
+        |files| Workload::Checkpoints(Checkpoints { files }),
+    );
+    let small = checkpoint::SMALL_FILES;
+    let mut flatness = sized(
+        "checkpoint-flatness",
+        |files| format!("the same in trees of {small} files and of {files} by turns"),
+        0,
+        |files| Workload::Flatness(Flatness { files }),
+    );
+    // It compares times only, and a tree with one that is larger.
+    flatness.retain(|benchmark| !benchmark.name.ends_with("/1k"));
+    flatness.iter_mut().for_each(|benchmark| benchmark.ci_operations = None);
+    all.extend(flatness);
+    for benchmark in &mut all {
+        benchmark.params = &["changed"];
     }
-    for (size, files) in SIZES.into_iter().filter(|(_, files)| *files > checkpoint::SMALL_FILES) {
-        add(
-            format!("timelapse/checkpoint-flatness/{size}"),
-            format!("the same in trees of {} files and of {files} by turns", checkpoint::SMALL_FILES),
-            Workload::Flatness(Flatness { files }),
-        );
+    all.extend(sized(
+        "first-checkpoint",
+        |files| format!("a new store and a durable checkpoint of {files} files; Git: init, add -A, commit"),
+        2,
+        |files| Workload::First(First { files }),
+    ));
+    all.extend(WORKLOADS.into_iter().map(|(name, ci_operations, about, workload)| {
+        let benchmark = Benchmark::new(format!("timelapse/{name}"), about, Kind::Timelapse(workload));
+        if ci_operations > 0 { benchmark.in_ci(ci_operations) } else { benchmark }
+    }));
+    for entries in TREE_ENTRIES {
+        for (name, about, function) in [
+            ("build", "built, encoded and hashed", Function::BuildTree(entries)),
+            ("decode", "decoded and checked", Function::DecodeTree(entries)),
+        ] {
+            let workload = Kind::Timelapse(Workload::Function(function));
+            let about = format!("a tree of {entries} entries: {about}");
+            all.push(Benchmark::new(format!("timelapse/tree/{entries}/{name}"), about, workload).in_ci(100));
+        }
     }
-    for (size, files) in SIZES {
-        add(
-            format!("timelapse/first-checkpoint/{size}"),
-            format!("a new store and a durable checkpoint of {files} files; Git: init, add -A, commit"),
-            Workload::First(First { files }),
-        );
-    }
-    for (name, about, workload) in [
-        (
-            "save-to-durable",
-            "from the close of a file to its durable checkpoint; 100 saves 50 ms apart",
-            Workload::Saves,
-        ),
-        ("restore/1k", "1,000 files of 10,000 brought into another state; Git: checkout", Workload::Restore),
-        ("blob/put", "a new blob of 128 B to 16 KiB, not synced", Workload::Objects(Objects::PutBlob)),
-        ("blob/get", "a blob of twenty thousand", Workload::Objects(Objects::GetBlob)),
-        (
-            "tree-10k/put",
-            "a tree of 10,000 entries: built, encoded, stored, not synced",
-            Workload::Objects(Objects::PutTree),
-        ),
-        ("tree-10k/get", "a tree of 10,000 entries: read, checked, decoded", Workload::Objects(Objects::GetTree)),
-        (
-            "journal-lookup/1m",
-            "a checkpoint by its id in a journal of a million; others by number, time, ...",
-            Workload::Journal,
-        ),
-        ("collect/10k", "a collection that keeps 2,000 of 10,000 checkpoints", Workload::Collect),
-        ("events", "a flood of 100,000 events a second for the time of a run", Workload::Flood),
-        ("memory/idle-100k", "memory at rest, 100,000 files watched and recorded", Workload::Memory(Memory::Idle)),
-        (
-            "memory/first-100k",
-            "peak of memory in the first checkpoint of 100,000 files",
-            Workload::Memory(Memory::First),
-        ),
-        ("memory/saves", "peak of memory while 1,000 files are saved a second", Workload::Memory(Memory::Saves)),
-        (
-            "store-size",
-            "every commit of a history recorded (--history, else a made-up one); Git: gc",
-            Workload::History,
-        ),
-    ] {
-        add(format!("timelapse/{name}"), about.to_owned(), workload);
-    }
-    let mut add_program = |name: &str, about: &str, program| {
-        let workload = Kind::Timelapse(Workload::Program(program));
-        all.push(Benchmark::new(format!("timelapse/program/{name}"), about.to_owned(), workload));
-    };
-    add_program("start-up", "`tl --version`, the whole process; Git: `git --version`", Program::StartUp);
-    add_program("status-100k", "`tl status`, a daemon on 100,000 files; Git: `git status`", Program::Status);
-    add_program("flush-10k", "`tl flush` of one save, a daemon on 10,000 files; Git: add -A, commit", Program::Flush);
     for benchmark in &mut all {
         // Too long for every day, or in need of a program that is built apart.
         benchmark.by_name_only = match benchmark.kind {
@@ -215,3 +220,91 @@ pub(super) fn benchmarks() -> Vec<Benchmark> {
     }
     all
 }
+
+/// Entries of the trees whose functions are measured.
+const TREE_ENTRIES: [u64; 4] = [1, 10, 100, 1000];
+/// The largest tree of the ci profile.
+const CI_FILES_MAX: u64 = 10_000;
+
+/// Name, operations in the ci profile or 0, what it is.
+const WORKLOADS: [(&str, u64, &str, Workload); 24] = [
+    (
+        "save-to-durable",
+        0,
+        "from the close of a file to its durable checkpoint; 100 saves 50 ms apart",
+        Workload::Saves,
+    ),
+    ("restore/1k", 4, "1,000 files of 10,000 brought into another state; Git: checkout", Workload::Restore),
+    ("hash/4k", 200, "the id of a blob of 4 KiB", Workload::Function(Function::Hash(4 << 10))),
+    ("hash/1m", 20, "the id of a blob of 1 MiB", Workload::Function(Function::Hash(1 << 20))),
+    ("blob/put", 200, "a new blob of 128 B to 16 KiB, not synced", Workload::Objects(Objects::PutBlob)),
+    ("blob/get", 200, "a blob of twenty thousand", Workload::Objects(Objects::GetBlob)),
+    (
+        "tree-10k/put",
+        10,
+        "a tree of 10,000 entries: built, encoded, stored, not synced",
+        Workload::Objects(Objects::PutTree),
+    ),
+    ("tree-10k/get", 10, "a tree of 10,000 entries: read, checked, decoded", Workload::Objects(Objects::GetTree)),
+    ("record/encode", 500, "a checkpoint becomes a record", Workload::Function(Function::EncodeRecord)),
+    ("record/decode", 500, "a checkpoint from its record", Workload::Function(Function::DecodeRecord)),
+    (
+        "journal-append/buffered",
+        200,
+        "a checkpoint added to the journal, not synced",
+        Workload::Function(Function::Append(granite::Durability::Buffered)),
+    ),
+    (
+        "journal-append/synced",
+        100,
+        "the same, and synced",
+        Workload::Function(Function::Append(granite::Durability::Sync)),
+    ),
+    (
+        "journal-lookup/1m",
+        5000,
+        "a checkpoint by its id in a journal of a million; others by number, time, ...",
+        Workload::Journal,
+    ),
+    (
+        "index/save",
+        4,
+        "a checkpoint, not synced, in which all of 1,000 files changed: their objects and their index",
+        Workload::Function(Function::SaveIndex),
+    ),
+    (
+        "index/load",
+        10,
+        "the index of 1,000 files read and compared with the directory, in which nothing changed",
+        Workload::Function(Function::LoadIndex),
+    ),
+    ("collect/10k", 1, "a collection that keeps 2,000 of 10,000 checkpoints", Workload::Collect),
+    ("events", 0, "a flood of 100,000 events a second for the time of a run", Workload::Flood),
+    ("memory/idle-100k", 0, "memory at rest, 100,000 files watched and recorded", Workload::Memory(Memory::Idle)),
+    (
+        "memory/first-100k",
+        0,
+        "peak of memory in the first checkpoint of 100,000 files",
+        Workload::Memory(Memory::First),
+    ),
+    ("memory/saves", 0, "peak of memory while 1,000 files are saved a second", Workload::Memory(Memory::Saves)),
+    ("store-size", 0, "every commit of a history recorded (--history, else a made-up one); Git: gc", Workload::History),
+    (
+        "program/start-up",
+        0,
+        "`tl --version`, the whole process; Git: `git --version`",
+        Workload::Program(Program::StartUp),
+    ),
+    (
+        "program/status-100k",
+        0,
+        "`tl status`, a daemon on 100,000 files; Git: `git status`",
+        Workload::Program(Program::Status),
+    ),
+    (
+        "program/flush-10k",
+        0,
+        "`tl flush` of one save, a daemon on 10,000 files; Git: add -A, commit",
+        Workload::Program(Program::Flush),
+    ),
+];

@@ -4,8 +4,9 @@ use anyhow::{Result, ensure};
 use granite::Durability;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tl_core::{Blob, Entry, EntryName, Mode, ObjectId, ObjectKind, Tree, TreeBuilder};
+use tl_core::ObjectId;
 
+use super::functions::{entries_of, tree_of};
 use super::repository::Subject;
 use super::text::text;
 use super::tree::content_len;
@@ -111,24 +112,6 @@ impl Objects {
             }
             Ok(true)
         });
-        drive(&subject.meters, vec![work], 1, site.warmup(), site.measured())
+        drive(&subject.disk, vec![work], 1, site.warmup(), site.measured())
     }
-}
-
-/// The entries of a tree of which one is that of `round`.
-fn entries_of(entries: u64, round: u64) -> Vec<(String, Entry)> {
-    let entry = |number: u64| {
-        let seed = if number == round % entries { number ^ round << 32 } else { number };
-        let id = ObjectId::of(ObjectKind::Blob, &seed.to_le_bytes());
-        (format!("source_{number}.rs"), Entry::file(Blob { id, len: number }, Mode::new(0o644)))
-    };
-    (0..entries).map(entry).collect()
-}
-
-fn tree_of(entries: &[(String, Entry)]) -> Result<Tree> {
-    let mut builder = TreeBuilder::new();
-    for (name, entry) in entries {
-        builder.add(EntryName::new(name.as_bytes())?, *entry);
-    }
-    Ok(builder.build()?)
 }

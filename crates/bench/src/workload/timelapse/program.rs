@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::Contender;
 use super::git::Git;
+use super::keeper::Keeper;
 use super::tree::WorkTree;
 use crate::engines::NoDatabase;
 use crate::measure::{Measurement, Work, drive};
@@ -64,7 +65,7 @@ impl Program {
     }
 
     fn drive(self, site: &Site<'_>, tree: &mut WorkTree, ask: &(dyn Fn() -> Result<()> + Sync)) -> Result<Measurement> {
-        rustix::fs::sync();
+        site.settle_disk();
         let mut version = 0;
         let work: Work<'_> = Box::new(|recorder| {
             version += 1;

@@ -9,6 +9,7 @@ use tl_journal::{Dirty, Present, RestoreOptions, RestoreRequest, unwatched};
 
 use super::Contender;
 use super::git::Git;
+use super::keeper::Keeper;
 use super::repository::Subject;
 use super::tree::WorkTree;
 use crate::data::Shuffled;
@@ -33,7 +34,7 @@ pub(super) fn run(site: &Site<'_>, contender: Contender) -> Result<Measurement> 
             let bytes = change(&mut tree, changed)?;
             git.commit_all()?;
             git.run(["tag", "state-1"])?;
-            rustix::fs::sync();
+            site.settle_disk();
             let mut turn = 0;
             let work: Work<'_> = Box::new(|recorder| {
                 let state = format!("state-{}", turn % 2);
@@ -66,7 +67,7 @@ fn timelapse(site: &Site<'_>, tree: &mut WorkTree, changed: u64) -> Result<Measu
     let mut states = vec![record()?];
     let bytes = change(tree, changed)?;
     states.push(record()?);
-    rustix::fs::sync();
+    site.settle_disk();
     // Whoever watches knows that nothing else changed.
     let (dirty, ignored) = (Dirty::new(), |_: &tl_core::RepoPath, _: bool| false);
     let present = Present { dirty: &dirty, ignored: &ignored };
@@ -90,7 +91,7 @@ fn timelapse(site: &Site<'_>, tree: &mut WorkTree, changed: u64) -> Result<Measu
         settling.record(nanoseconds(start.elapsed()))?;
         Ok(true)
     });
-    let mut done = drive(&subject.meters, vec![work], 1, site.warmup(), site.measured())?;
+    let mut done = drive(&subject.disk, vec![work], 1, site.warmup(), site.measured())?;
     // Restores write by several threads.
     (done.cost.allocations, done.cost.allocated_bytes) = (None, None);
     done.extra.insert("settle_p50_ms".to_owned(), settling.value_at_quantile(0.5) as f64 / 1e6);

@@ -28,14 +28,14 @@ pub(super) fn run_saves(site: &Site<'_>) -> Result<Measurement> {
     let tree = WorkTree::borrow(site, site.scaled(FILES))?;
     let path = tree.root().join(SAVED_NAME);
     let watching = Watching::start(site, &site.dir.join("store"), tree.root())?;
-    rustix::fs::sync();
+    site.settle_disk();
     let saves = site.parameters.operations.unwrap_or(SAVES);
     let contents: Vec<String> = (0..saves).map(|number| format!("save {number}\n").repeat(100)).collect();
     let numbers: HashMap<ObjectId, usize> =
         contents.iter().enumerate().map(|(n, text)| (ObjectId::of(ObjectKind::Blob, text.as_bytes()), n)).collect();
     let mut durable: Vec<Option<Instant>> = vec![None; contents.len()];
     let name = EntryName::new(SAVED_NAME.as_bytes())?;
-    let meter = Meter::start(&watching.subject.meters)?;
+    let meter = Meter::start(&watching.subject.disk)?;
     let closed = thread::scope(|scope| -> Result<Vec<Instant>> {
         let saver = scope.spawn(|| save_all(&path, &contents));
         let mut idle_since = Instant::now();

@@ -171,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (engine, parameters) = (&tools()[0], small());
         let cell = dir.path().join("cell");
-        let site = Site { engine, dir: &cell, parameters: &parameters };
+        let site = Site { engine, dir: &cell, parameters: &parameters, timed: true };
         let first = WorkTree::borrow(&site, 25).expect("made");
         let last = first.root().join("module_2/source_24.rs");
         let before = fs::read(&last).expect("there");

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Op, Role};
+use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Metered, Op, Role};
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
@@ -39,6 +39,8 @@ impl Fjall {
         Ok(Self { db, keyspace })
     }
 }
+
+impl Metered for Fjall {}
 
 impl Engine for Fjall {
     fn write(&self, ops: &[Op<'_>], durability: Durability) -> Result<()> {

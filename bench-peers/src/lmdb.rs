@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use anyhow::Result;
-use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Op, Role};
+use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Metered, Op, Role};
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions};
 
@@ -32,6 +32,8 @@ impl Lmdb {
         Ok(Self { env, db })
     }
 }
+
+impl Metered for Lmdb {}
 
 impl Engine for Lmdb {
     fn write(&self, ops: &[Op<'_>], _: Durability) -> Result<()> {

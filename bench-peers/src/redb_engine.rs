@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use anyhow::Result;
-use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Op, Role};
+use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Metered, Op, Role};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("default");
@@ -22,6 +22,8 @@ impl Redb {
         Ok(Self { db })
     }
 }
+
+impl Metered for Redb {}
 
 impl Engine for Redb {
     fn write(&self, ops: &[Op<'_>], durability: Durability) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Op, Role};
+use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Metered, Op, Role};
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, WaitForCompactOptions, WriteBatch,
     WriteOptions,
@@ -38,6 +38,8 @@ impl Rocks {
         Ok(Self { db: DB::open(&db, dir)? })
     }
 }
+
+impl Metered for Rocks {}
 
 impl Engine for Rocks {
     fn write(&self, ops: &[Op<'_>], durability: Durability) -> Result<()> {

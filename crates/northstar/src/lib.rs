@@ -1,4 +1,10 @@
-//! northstar: an embedded single-file ordered store, a copy-on-write B+tree with snapshots.
+//! An embedded ordered store in a single file: a copy-on-write B+tree with snapshots that never block, durable commits that cost one append
+//! and one sync, and states of the past that can be opened again.
+//!
+//! - [`Database`] opens a file, takes [`Snapshot`]s, begins the [`WriteTxn`], and goes back in time ([`Database::as_of`]).
+//! - Entries live in [`Tree`]s: [`Tree::DEFAULT`], and others with names. A transaction covers all of them.
+//! - [`Cursor`] and [`Scan`] walk in the order of keys, both ways.
+//! - [`Watch`] is the stream of commits; [`Snapshot::changes_since`] the difference of two states.
 //!
 //! The disk, the clock and randomness come in through the crate `vfs`; nothing here looks at the environment or the terminal, and nothing
 //! knows an async runtime.
@@ -7,3 +13,24 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)
 )]
 
+mod checksum;
+mod coding;
+mod commit;
+mod db;
+mod error;
+mod id;
+mod log;
+mod node;
+mod options;
+mod page;
+mod store;
+mod tree;
+
+pub use db::{
+    At, Backup, Change, Commit, Compaction, Cursor, Database, Entry, Fault, Pin, RetainedState, Savepoint, Scan,
+    Snapshot, Stats, Tree, TreeStats, Verification, Watch, WriteTxn,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use id::{CommitTime, TxnId};
+pub use options::{Background, Durability, LongReader, LongReaderCallback, MIN_MEMORY_BUDGET, Options, Retention};
+pub use tree::{Difference, Value};

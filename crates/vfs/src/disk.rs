@@ -96,6 +96,10 @@ impl File for DiskFile {
         Ok(rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?)
     }
 
+    fn drop_cache_range(&self, offset: u64, len: u64) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(&self.file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed)?)
+    }
+
     fn start_writeback(&self, offset: u64, len: u64) {
         crate::writeback::start(&self.file, offset, len);
     }

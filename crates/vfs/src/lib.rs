@@ -136,6 +136,14 @@ pub trait File: Debug + Send + Sync {
     /// Any error of the disk.
     fn drop_cache(&self) -> io::Result<()>;
 
+    /// As [`File::drop_cache`], for a part of the file at least.
+    ///
+    /// # Errors
+    /// Any error of the disk.
+    fn drop_cache_range(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        self.drop_cache()
+    }
+
     /// Hints that `offset..offset + len` will be read soon. Never fails: it is only a hint.
     fn prefetch(&self, offset: u64, len: u64);
 

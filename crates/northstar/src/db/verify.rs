@@ -1,0 +1,168 @@
+//! Checks everything that is on disk: pages, trees of all states that stay, which pages are used and which are free, the log.
+
+use hashbrown::HashMap;
+use vfs::OpenMode;
+
+use super::database::Database;
+use super::open::load_directory;
+use crate::error::Result;
+use crate::id::{PageId, TxnId};
+use crate::log::{Operations, Walk};
+use crate::store::{META_PAGES, Run, TreeState};
+use crate::tree::{View, survey};
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The page, if it is one.
+    pub page: Option<u64>,
+    /// The tree, if it is in one.
+    pub tree: Option<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What a check went over and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// States that were checked: the newest, retained and pinned ones.
+    pub states: u64,
+    /// Entries of all trees in the newest state.
+    pub entries: u64,
+    /// Pages that states have.
+    pub used_pages: u64,
+    /// Pages that are free or wait.
+    pub unused_pages: u64,
+    /// Records of the log.
+    pub records: u64,
+    /// What is wrong; empty if all is well.
+    pub faults: Vec<Fault>,
+}
+
+impl Verification {
+    fn fault(&mut self, page: Option<PageId>, tree: Option<&str>, what: impl Into<String>) {
+        let page = page.map(|page| u64::from(page.0));
+        self.faults.push(Fault { page, tree: tree.map(str::to_owned), what: what.into() });
+    }
+}
+
+/// Which pages are taken, by what.
+#[derive(Default)]
+struct Uses(HashMap<u32, bool>);
+
+impl Uses {
+    /// Notes pages of a state. Several states may have one page.
+    fn of_state(&mut self, run: Run) {
+        (0..run.pages).for_each(|place| drop(self.0.insert(run.start.0 + place, true)));
+    }
+
+    /// Notes pages that nobody has. Returns the first that somebody has, or that was noted before.
+    fn unused(&mut self, run: Run) -> Option<PageId> {
+        (0..run.pages).map(|place| run.start.0 + place).filter(|id| self.0.insert(*id, false).is_some()).map(PageId).next()
+    }
+}
+
+impl Database {
+    /// Checks everything, from the disk as far as it is there. Writes wait meanwhile; reads go on. The cost is that of the whole file, once
+    /// for each state that stays.
+    ///
+    /// # Errors
+    /// Only what keeps it from checking. What is wrong is in [`Verification::faults`].
+    pub fn verify(&self) -> Result<Verification> {
+        let inner = &*self.inner;
+        let _no_checkpoint = inner.checkpointing.lock();
+        let writer = inner.writer.lock();
+        let mut found = Verification::default();
+        let mut uses = Uses::default();
+        let view = View::of(&inner.store);
+        let mut check = |found: &mut Verification, tree: &TreeState, newest: TxnId| {
+            let survey = survey(view, tree, newest, true);
+            survey.runs.iter().filter(|run| !run.start.is_virtual()).for_each(|run| uses.of_state(*run));
+            for (page, what) in survey.faults {
+                found.fault(Some(page), Some(&tree.name), what);
+            }
+        };
+        found.states += 1;
+        for tree in &writer.latest.directory.trees {
+            check(&mut found, tree, writer.latest.txn);
+            found.entries += tree.len;
+        }
+        let roots: Vec<_> = writer.roots.iter().map(|root| root.record).filter(|root| root.txn != writer.latest.txn).collect();
+        for root in &roots {
+            found.states += 1;
+            match load_directory(&inner.store, root) {
+                Ok(directory) => directory.trees.iter().for_each(|tree| check(&mut found, tree, root.txn)),
+                Err(error) => found.fault(Some(root.directory), None, error.to_string()),
+            }
+        }
+        for record in roots.iter().chain([&writer.meta.root]) {
+            uses.of_state(Run { start: record.directory, pages: record.directory_pages });
+        }
+        for (run, _) in &writer.meta_runs {
+            uses.of_state(*run);
+        }
+        let live: Vec<_> = writer.live.iter().map(|root| (root.txn, std::sync::Arc::clone(&root.directory))).collect();
+        for (txn, directory) in live {
+            for tree in &directory.trees {
+                let survey = survey(view, tree, txn, false);
+                survey.runs.iter().for_each(|run| uses.of_state(*run));
+            }
+        }
+        found.used_pages = uses.0.len() as u64;
+        match writer.space.survey(&inner.store) {
+            Err(error) => found.fault(None, None, format!("the free list cannot be read: {error}")),
+            Ok(space) => {
+                for run in space.free.iter().chain(&space.lists) {
+                    found.unused_pages += u64::from(run.pages);
+                    if let Some(page) = uses.unused(*run) {
+                        found.fault(Some(page), None, "it is free and in use");
+                    }
+                }
+                // What waits for a state is still part of it.
+                for run in space.waiting {
+                    found.unused_pages += u64::from(run.pages);
+                    uses.of_state(run);
+                }
+            }
+        }
+        let page_count = writer.space.page_count();
+        let lost: Vec<u32> = (META_PAGES..page_count).filter(|id| !uses.0.contains_key(id)).collect();
+        if let Some(first) = lost.first() {
+            found.fault(Some(PageId(*first)), None, format!("{} pages are neither free nor in use, this one the first", lost.len()));
+        }
+        let position = writer.meta.root.log;
+        drop(writer);
+        self.verify_log(&mut found, position, inner.group.usage().appended)?;
+        Ok(found)
+    }
+
+    fn verify_log(&self, found: &mut Verification, position: crate::store::LogPosition, last: TxnId) -> Result<()> {
+        let inner = &*self.inner;
+        let segments = match inner.files.list(inner.identity[0], OpenMode::Read) {
+            Ok(segments) => segments,
+            Err(error) => {
+                found.fault(None, None, error.to_string());
+                return Ok(());
+            }
+        };
+        let Some(first) = segments.first() else {
+            if position.segment != 0 {
+                found.fault(None, None, "the commit log is missing");
+            }
+            return Ok(());
+        };
+        let start = crate::store::LogPosition { segment: first.header.number, offset: 0 };
+        let Some(mut walk) = Walk::new(&segments, start, first.header.first) else { return Ok(()) };
+        while let Some(record) = walk.next_record()? {
+            found.records += 1;
+            if Operations::new(&record.payload).any(|operation| operation.is_err()) {
+                found.fault(None, None, format!("the log's record of transaction {} is not well-formed", record.txn));
+            }
+        }
+        if walk.end().last < last {
+            found.fault(None, None, format!("the log ends with transaction {} and should reach {last}", walk.end().last));
+        }
+        Ok(())
+    }
+}

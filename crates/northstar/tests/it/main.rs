@@ -1,0 +1,5 @@
+//! Integration tests of northstar.
+
+mod basics;
+mod crash;
+mod model;

@@ -54,7 +54,7 @@ struct Uses(HashMap<u32, bool>);
 impl Uses {
     /// Notes pages of a state. Several states may have one page.
     fn of_state(&mut self, run: Run) {
-        (0..run.pages).for_each(|place| drop(self.0.insert(run.start.0 + place, true)));
+        self.0.extend((0..run.pages).map(|place| (run.start.0 + place, true)));
     }
 
     /// Notes pages that nobody has. Returns the first that somebody has, or that was noted before.

@@ -363,7 +363,9 @@ impl Space {
             next = *id;
             if place >= loaded {
                 let count: u64 = part.iter().map(|run| u64::from(run.pages)).sum();
-                part.iter().for_each(|run| drop(self.free.remove(&run.start.0)));
+                for run in *part {
+                    self.free.remove(&run.start.0);
+                }
                 self.free_pages -= count;
                 self.chain_pages += count;
                 self.chain = *id;

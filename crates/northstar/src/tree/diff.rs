@@ -85,7 +85,11 @@ impl<'a> Side<'a> {
         })
     }
 
+    /// The key that comes next; none while a page is pending.
     fn key(&self) -> Option<Vec<u8>> {
+        if self.pending.is_some() {
+            return None;
+        }
         let (_, page, place) = self.frames.last()?;
         let node = Node::new(page);
         Some([node.prefix(), node.leaf_suffix(*place)].concat())

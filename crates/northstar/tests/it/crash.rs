@@ -15,6 +15,8 @@ struct Promises {
     states: Vec<Model>,
     /// Everything up to this was acknowledged as durable.
     durable: usize,
+    /// Pins that were acknowledged.
+    pins: Vec<String>,
 }
 
 fn small(disk: &SimDisk) -> Options {
@@ -79,8 +81,14 @@ fn work(disk: &SimDisk, promises: &mut Promises, count: usize) -> Result<(), Err
             drop(db);
             db = Database::open("/db", small(disk))?;
         }
-        if n % 14 == 0 {
-            db.pin(&format!("pin {n}"))?;
+        if n % 8 == 7 {
+            let name = format!("pin {n}");
+            match db.pin(&name) {
+                // A crash kept it although it was not acknowledged, and the transactions are done again.
+                Err(Error::Pin { .. }) => {}
+                other => drop(other?),
+            }
+            promises.pins.push(name);
             promises.durable = n;
         }
     }
@@ -99,6 +107,8 @@ fn check(disk: &SimDisk, promises: &Promises) -> Result<usize, Error> {
     let expected = if n == 0 { &empty } else { &promises.states[n] };
     assert_eq!(&contents(&snapshot), expected, "the state after transaction {n} is another");
     assert_sound(&db);
+    let pins: Vec<String> = db.pins().into_iter().map(|pin| pin.name).collect();
+    assert!(promises.pins.iter().all(|pin| pins.contains(pin)), "{pins:?} are left of {:?}", promises.pins);
     for pin in db.pins() {
         assert_eq!(&contents(&db.pinned(&pin.name)?), &promises.states[pin.txn.0 as usize], "of {pin:?}");
     }
@@ -178,12 +188,40 @@ fn a_killed_process_loses_nothing_that_was_committed() {
 /// The tests above would not notice a missing sync, and so none that a change leaves out.
 #[test]
 fn every_sync_is_missed_when_it_is_left_out() {
-    let sweep = Sweep { points: Points::All, ..Sweep::with_seeds(6) };
-    let unnoticed = sweep
-        .unnoticed_syncs(SimDisk::new, |disk, promises| work(disk, promises, 9), check_and_go_on)
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    let names: Vec<_> = unnoticed.iter().map(|sync| format!("{} {:?} {}", sync.op, sync.kind, sync.path.display())).collect();
-    eprintln!("unnoticed: {names:#?}");
+    let count = 9;
+    let rehearsal = SimDisk::new();
+    work(&rehearsal, &mut Promises::default(), count).unwrap();
+    let syncs: Vec<_> = rehearsal.trace().into_iter().filter(|op| op.kind.is_sync()).collect();
+    let trace = rehearsal.trace();
+    let beside = |number: u64| trace.get(number as usize);
+    // Nothing depends on these in this program, and they stay: the sync of a log that is opened is for one whose last sync failed; the
+    // simulated disk keeps the order of names; the barrier behind a meta guards what was pinned, and otherwise the meta before it would do.
+    let is_spare = |number: u64| {
+        let opens = number == 15;
+        let between_renames = beside(number + 1).is_some_and(|op| op.kind == OpKind::Rename && op.path.ends_with("db.log.new"));
+        let behind_meta = beside(number - 1).is_some_and(|op| op.kind == OpKind::Write && op.len == 256);
+        opens || between_renames || behind_meta
+    };
+    let (mut unnoticed, mut spare_noticed) = (Vec::new(), 0);
+    for (nth, sync) in (0u64..).zip(&syncs) {
+        let build = || {
+            let disk = SimDisk::new();
+            disk.ignore_syncs(move |call| call.nth == nth);
+            disk
+        };
+        // What a left-out sync endangers shows in the calls that follow it; many disks that they may leave are looked at.
+        let noticed = (sync.number + 1..sync.number + 16).any(|point| {
+            let sweep = Sweep { points: Points::Only(point), ..Sweep::with_seeds(40) };
+            sweep.run(build, |disk, promises| work(disk, promises, count), check_and_go_on).is_err()
+        });
+        if is_spare(sync.number) {
+            spare_noticed += usize::from(noticed);
+        } else if !noticed {
+            unnoticed.push(format!("{} {:?} {}", sync.number, sync.kind, sync.path.display()));
+        }
+    }
+    assert_eq!(unnoticed, [""; 0], "of {}", syncs.len());
+    assert!(spare_noticed > 0, "the barrier behind the meta of a pin must be missed");
 }
 
 /// A torn meta page would make the database unreadable, or lose what it stood for.

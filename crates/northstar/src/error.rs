@@ -103,7 +103,9 @@ pub enum Error {
         reason: String,
     },
     /// A key over the limit.
-    #[error("a key of {len} bytes is over the limit of {max} bytes: shorten it, or create the database with larger pages")]
+    #[error(
+        "a key of {len} bytes is over the limit of {max} bytes: shorten it, or create the database with larger pages"
+    )]
     KeyTooLarge {
         /// Its length in bytes.
         len: usize,
@@ -133,7 +135,9 @@ pub enum Error {
         position: u64,
     },
     /// The state asked for is not kept (any more).
-    #[error("transaction {txn} is outside of what is kept ({oldest} to {newest}): raise the retention, or pin what must stay")]
+    #[error(
+        "transaction {txn} is outside of what is kept ({oldest} to {newest}): raise the retention, or pin what must stay"
+    )]
     OutsideWindow {
         /// What was asked for.
         txn: TxnId,

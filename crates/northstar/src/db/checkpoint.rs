@@ -126,7 +126,8 @@ impl Inner {
     fn kept(&self, writer: &Writer, pinned: &[TxnId]) -> Vec<TxnId> {
         let now = CommitTime::from_clock(self.vfs.now());
         let retention = &self.options.retention;
-        let cutoff_time = CommitTime(now.0.saturating_sub(u64::try_from(retention.time.as_micros()).unwrap_or(u64::MAX)));
+        let cutoff_time =
+            CommitTime(now.0.saturating_sub(u64::try_from(retention.time.as_micros()).unwrap_or(u64::MAX)));
         let cutoff_txn = TxnId(writer.latest.txn.0.saturating_sub(retention.transactions));
         // The newest root that is old enough is where the oldest state in the window is replayed from.
         let old_enough = |root: &&Retained| root.record.time <= cutoff_time && root.record.txn <= cutoff_txn;
@@ -135,11 +136,9 @@ impl Inner {
             writer.roots.iter().map(|root| root.record.txn).filter(|txn| *txn >= base).collect();
         while window.len() > RETAINED_MAX {
             let newest = window.len() - 1;
-            let mut place = 0;
-            window.retain(|_| {
-                place += 1;
-                (place - 1) % 2 == 0 || place - 1 >= newest
-            });
+            let mut place = 0..;
+            // Every second one, but never the newest: between two of them the log is replayed.
+            window.retain(|_| place.next().is_none_or(|place| place % 2 == 0 || place == newest));
         }
         let leased = writer.roots.iter().filter(|root| Arc::strong_count(&root.lease) > 1).map(|root| root.record.txn);
         window.extend(leased);
@@ -162,10 +161,8 @@ impl Inner {
         let is_new = txn != writer.meta.root.txn;
         let pinned: Vec<TxnId> = writer.pins.iter().map(|(_, txn)| *txn).collect();
         let kept = self.kept(writer, &pinned);
-        let old_directory = (
-            Run { start: writer.meta.root.directory, pages: writer.meta.root.directory_pages },
-            writer.meta.root.txn,
-        );
+        let old_directory =
+            (Run { start: writer.meta.root.directory, pages: writer.meta.root.directory_pages }, writer.meta.root.txn);
         let mut replaced = std::mem::take(&mut writer.meta_runs);
         if !is_new {
             // The state is the same, and with it its directory.
@@ -190,12 +187,8 @@ impl Inner {
             root.directory = writer.space.allocate_for_checkpoint(store, root.directory_pages)?;
             add(writer, PageKind::Directory, root.directory, &content, 0);
         }
-        let roots: Vec<RootRecord> = writer
-            .roots
-            .iter()
-            .map(|root| root.record)
-            .filter(|record| record.txn != txn)
-            .collect();
+        let roots: Vec<RootRecord> =
+            writer.roots.iter().map(|root| root.record).filter(|record| record.txn != txn).collect();
         let names_len: usize = writer.pins.iter().map(|(name, _)| name.len()).sum();
         // Taking pages may add a bucket.
         let buckets = writer.space.bucket_count() + 2;

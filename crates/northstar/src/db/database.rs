@@ -157,7 +157,11 @@ impl Database {
     ///
     /// # Errors
     /// As for [`write`](Self::write).
-    pub fn write_with<T>(&self, durability: Durability, body: impl FnOnce(&mut WriteTxn<'_>) -> Result<T>) -> Result<T> {
+    pub fn write_with<T>(
+        &self,
+        durability: Durability,
+        body: impl FnOnce(&mut WriteTxn<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut txn = self.begin()?;
         let answer = body(&mut txn)?;
         txn.commit_with(durability)?;

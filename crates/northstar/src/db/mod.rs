@@ -6,6 +6,7 @@
 mod checkpoint;
 mod copy;
 mod database;
+mod install;
 mod open;
 mod past;
 mod replay;

@@ -55,9 +55,8 @@ impl NewFile<'_> {
         let content = directory.encode();
         let directory_pages = crate::page::run_pages(content.len(), self.page_size);
         let catalog = META_PAGES + directory_pages;
-        let write = |offset: u64, bytes: &[u8]| {
-            file.write_at(offset, bytes).map_err(|error| Error::io("write", &new, error))
-        };
+        let write =
+            |offset: u64, bytes: &[u8]| file.write_at(offset, bytes).map_err(|error| Error::io("write", &new, error));
         let runs =
             [(META_PAGES, PageKind::Directory, content), (catalog, PageKind::Catalog, Catalog::default().encode())];
         for (id, kind, content) in runs {
@@ -100,7 +99,8 @@ fn create(files: &LogFiles, path: &Path, options: &Options) -> Result<()> {
     // A log without its database is somebody's data: it is not written over.
     let log = files.open(files.active(), OpenMode::Read)?;
     if let Some(left) = log {
-        let blank = left.file.len().map_err(|error| Error::io("measure", &left.path, error))? <= SEGMENT_HEADER_LEN as u64;
+        let blank =
+            left.file.len().map_err(|error| Error::io("measure", &left.path, error))? <= SEGMENT_HEADER_LEN as u64;
         if !blank {
             let what = "it is the commit log of a database that is not there: put its database back, or remove the log";
             return Err(Error::corrupt(&left.path, 0, what));
@@ -177,12 +177,8 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Arc<Inner>> {
 
     let retained = catalog.roots.iter().chain([&meta.root]);
     let roots = retained.map(|record| Retained { record: *record, lease: Arc::default() }).collect();
-    let first = Arc::new(Root {
-        txn: meta.root.txn,
-        time: meta.root.time,
-        directory: Arc::new(directory),
-        _past: None,
-    });
+    let first =
+        Arc::new(Root { txn: meta.root.txn, time: meta.root.time, directory: Arc::new(directory), _past: None });
     space.add_live(first.txn);
     let visible = Arc::new(ArcSwap::from(Arc::clone(&first)));
     let commits = Arc::new(Commits::default());
@@ -267,11 +263,9 @@ fn continue_log(
         identity,
     };
     match active {
-        Some(active) => {
-            LogWriter::replace_active(files, active.header.number, header).map_err(|error| match error {
-                AppendError::Refused(error) | AppendError::Broken(error) => error,
-            })
-        }
+        Some(active) => LogWriter::replace_active(files, active.header.number, header).map_err(|error| match error {
+            AppendError::Refused(error) | AppendError::Broken(error) => error,
+        }),
         None => LogWriter::create(files.clone(), header),
     }
 }

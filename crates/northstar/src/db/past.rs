@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::Retained;
 use super::database::Database;
 use super::open::load_directory;
 use super::replay::{Until, replay};
 use super::root::{AddedPages, Past, Root};
 use super::snapshot::Snapshot;
 use super::write::check_name;
-use super::Retained;
 use crate::error::{Error, Result};
 use crate::id::{CommitTime, TxnId};
 use crate::store::PageStore;
@@ -128,12 +128,13 @@ impl Database {
         };
         for _ in 0..LISTINGS_MAX {
             let segments = self.inner.files.list(self.inner.identity[0], OpenMode::Read)?;
-            let allocator =
-                || Allocator::Virtual { pages: &self.inner.virtuals, page_size: store.page_size() };
+            let allocator = || Allocator::Virtual { pages: &self.inner.virtuals, page_size: store.page_size() };
             let replayed = match replay(store, allocator(), &segments, &base.record, directory.clone(), until) {
                 Ok(replayed) => replayed,
                 // The segment was closed, or removed, between two looks.
-                Err(Error::Corrupt { .. }) if !segments.iter().any(|s| s.header.number == base.record.log.segment) => continue,
+                Err(Error::Corrupt { .. }) if !segments.iter().any(|s| s.header.number == base.record.log.segment) => {
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if matches!(at, At::Txn(txn) if replayed.txn != txn) {

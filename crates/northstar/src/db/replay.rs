@@ -91,7 +91,8 @@ fn apply(editor: &mut Editor<'_>, directory: &mut Directory, record: &Record) ->
                 directory.create(tree, name);
             }
             Operation::Put { tree, key, value } => {
-                crate::tree::check_key(key, editor.store.page_size()).map_err(|_| malformed("has a key over the limit"))?;
+                crate::tree::check_key(key, editor.store.page_size())
+                    .map_err(|_| malformed("has a key over the limit"))?;
                 let state = directory.get_mut(tree).ok_or_else(|| malformed("writes to a tree that is not there"))?;
                 editor.put(state, key, value)?;
             }

@@ -196,7 +196,9 @@ impl<'a> Scan<'a> {
             match &self.low {
                 Bound::Unbounded => self.front.first()?,
                 Bound::Included(low) => self.front.seek(low)?,
-                Bound::Excluded(low) => self.front.seek(low)? && (self.front.key() != low.as_slice() || self.front.next()?),
+                Bound::Excluded(low) => {
+                    self.front.seek(low)? && (self.front.key() != low.as_slice() || self.front.next()?)
+                }
             }
         };
         let met = self.back.as_ref().is_some_and(|back| !back.is_valid() || self.front.key() >= back.key());
@@ -237,7 +239,9 @@ impl<'a> Scan<'a> {
                 let found = match &self.high {
                     Bound::Unbounded => back.last()?,
                     Bound::Excluded(high) => back.seek_before(high)?,
-                    Bound::Included(high) => (back.seek(high)? && back.key() == high.as_slice()) || back.seek_before(high)?,
+                    Bound::Included(high) => {
+                        (back.seek(high)? && back.key() == high.as_slice()) || back.seek_before(high)?
+                    }
                 };
                 if !found {
                     self.over = true;

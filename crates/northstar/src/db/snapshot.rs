@@ -3,9 +3,9 @@
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use super::Tree;
 use super::root::Root;
 use super::scan::{Cursor, Scan};
-use super::Tree;
 use crate::error::{Error, Result};
 use crate::id::{CommitTime, PageId, TxnId};
 use crate::store::{PageStore, TreeState};

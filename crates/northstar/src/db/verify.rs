@@ -59,7 +59,11 @@ impl Uses {
 
     /// Notes pages that nobody has. Returns the first that somebody has, or that was noted before.
     fn unused(&mut self, run: Run) -> Option<PageId> {
-        (0..run.pages).map(|place| run.start.0 + place).filter(|id| self.0.insert(*id, false).is_some()).map(PageId).next()
+        (0..run.pages)
+            .map(|place| run.start.0 + place)
+            .filter(|id| self.0.insert(*id, false).is_some())
+            .map(PageId)
+            .next()
     }
 }
 
@@ -88,7 +92,8 @@ impl Database {
             check(&mut found, tree, writer.latest.txn);
             found.entries += tree.len;
         }
-        let roots: Vec<_> = writer.roots.iter().map(|root| root.record).filter(|root| root.txn != writer.latest.txn).collect();
+        let roots: Vec<_> =
+            writer.roots.iter().map(|root| root.record).filter(|root| root.txn != writer.latest.txn).collect();
         for root in &roots {
             found.states += 1;
             match load_directory(&inner.store, root) {
@@ -129,7 +134,11 @@ impl Database {
         let page_count = writer.space.page_count();
         let lost: Vec<u32> = (META_PAGES..page_count).filter(|id| !uses.0.contains_key(id)).collect();
         if let Some(first) = lost.first() {
-            found.fault(Some(PageId(*first)), None, format!("{} pages are neither free nor in use, this one the first", lost.len()));
+            found.fault(
+                Some(PageId(*first)),
+                None,
+                format!("{} pages are neither free nor in use, this one the first", lost.len()),
+            );
         }
         let position = writer.meta.root.log;
         drop(writer);
@@ -161,7 +170,11 @@ impl Database {
             }
         }
         if walk.end().last < last {
-            found.fault(None, None, format!("the log ends with transaction {} and should reach {last}", walk.end().last));
+            found.fault(
+                None,
+                None,
+                format!("the log ends with transaction {} and should reach {last}", walk.end().last),
+            );
         }
         Ok(())
     }

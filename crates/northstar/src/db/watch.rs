@@ -156,7 +156,8 @@ impl Watch {
             let mut visible = self.inner.commits.visible.lock();
             let next = self.next;
             if *visible < next {
-                let _in_time = self.inner.commits.changed.wait_while_for(&mut visible, |visible| *visible < next, timeout);
+                let _in_time =
+                    self.inner.commits.changed.wait_while_for(&mut visible, |visible| *visible < next, timeout);
             }
         }
         self.try_next()

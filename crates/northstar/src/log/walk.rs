@@ -130,7 +130,8 @@ impl<'a> Walk<'a> {
         while let Some(segment) = self.segments.get(self.current) {
             let (path, incarnation) = (segment.path.clone(), segment.header.incarnation);
             let damaged = |durable: TxnId| {
-                let what = format!("transactions up to {durable} were durable, but only those up to {} can be read", end.last);
+                let what =
+                    format!("transactions up to {durable} were durable, but only those up to {} can be read", end.last);
                 Error::corrupt(&path, end.position.offset, what)
             };
             if segment.header.durable > end.last {

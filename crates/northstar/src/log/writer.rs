@@ -92,7 +92,12 @@ impl LogWriter {
     }
 
     /// Appends a record. It is in the file, and not synced.
-    pub(crate) fn append(&mut self, record: &RecordHeader, payload: &[u8], durable_soon: bool) -> Result<(), AppendError> {
+    pub(crate) fn append(
+        &mut self,
+        record: &RecordHeader,
+        payload: &[u8],
+        durable_soon: bool,
+    ) -> Result<(), AppendError> {
         self.buffer.clear();
         record.encode(self.header.incarnation, self.offset, payload, &mut self.buffer);
         let len = self.buffer.len() as u64;

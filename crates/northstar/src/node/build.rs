@@ -1,5 +1,11 @@
 //! Laying tree pages out anew: after a split, a merge, or when room is scattered.
-#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "positions are counted over the items themselves, and sizes were added up before"))]
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        reason = "positions are counted over the items themselves, and sizes were added up before"
+    )
+)]
 
 use super::edit::{insert_child, insert_leaf, set_child};
 use super::view::{

@@ -1,6 +1,12 @@
 //! Changing tree pages in place, while there is room. A page is one that `build` laid out or [`Node::validate`] let pass, and belongs to the
 //! transaction that changes it.
-#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "offsets come from a page that was validated when it was read or built here"))]
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        reason = "offsets come from a page that was validated when it was read or built here"
+    )
+)]
 
 use super::view::{
     COUNT, GARBAGE, HEAD_LEN, HEAP_START, INTERNAL_SLOT_LEN, LEAF_SLOT_LEN, LEFTMOST, NODE_HEADER_LEN, Node, TAG_LEN,

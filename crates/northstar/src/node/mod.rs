@@ -15,9 +15,7 @@ pub(crate) use build::{
     separator, split_internal, split_leaf,
 };
 pub(crate) use edit::{insert_child, insert_leaf, remove_child, remove_leaf, replace_value, set_child};
-pub(crate) use view::{
-    LeafValue, NODE_HEADER_LEN, Node, OVERFLOW_TAG, OverflowPointer, inline_value_max, key_len_max,
-};
+pub(crate) use view::{LeafValue, NODE_HEADER_LEN, Node, OVERFLOW_TAG, OverflowPointer, inline_value_max, key_len_max};
 
 /// Length of the prefix that two keys share.
 pub(crate) fn shared_prefix_len(a: &[u8], b: &[u8]) -> usize {

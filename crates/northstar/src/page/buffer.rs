@@ -259,7 +259,8 @@ mod tests {
         let page = page.freeze();
         let others: Vec<Page> = (0..4).map(|_| page.clone()).collect();
         assert_eq!(page.references(), 5);
-        let threads: Vec<_> = others.into_iter().map(|other| std::thread::spawn(move || assert_eq!(&*other, b"axcd"))).collect();
+        let threads: Vec<_> =
+            others.into_iter().map(|other| std::thread::spawn(move || assert_eq!(&*other, b"axcd"))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(page.references(), 1);
         // SAFETY: taken back once.

@@ -188,8 +188,7 @@ impl Catalog {
         catalog.space.free_head = PageId(fields.u32()?);
         catalog.space.free_pages = fields.u64()?;
         for _ in 0..fields.varint()? {
-            let bucket =
-                BucketRecord { root: TxnId(fields.u64()?), head: PageId(fields.u32()?), pages: fields.u64()? };
+            let bucket = BucketRecord { root: TxnId(fields.u64()?), head: PageId(fields.u32()?), pages: fields.u64()? };
             catalog.space.buckets.push(bucket);
         }
         // What follows is room that the run was given before its length was known.

@@ -104,9 +104,8 @@ fn blocker(roots: &[TxnId], freed: &Freed) -> Option<TxnId> {
 
 impl Space {
     pub(crate) fn new(page_count: u32, record: &SpaceRecord, persistent: Vec<TxnId>) -> Self {
-        let bucket = |bucket: &BucketRecord| {
-            (bucket.root, Bucket { head: bucket.head, pages: bucket.pages, fresh: Vec::new() })
-        };
+        let bucket =
+            |bucket: &BucketRecord| (bucket.root, Bucket { head: bucket.head, pages: bucket.pages, fresh: Vec::new() });
         Self {
             page_count,
             free: BTreeMap::new(),
@@ -127,7 +126,8 @@ impl Space {
     }
 
     pub(crate) fn usage(&self) -> SpaceUse {
-        let fresh = |bucket: &Bucket| bucket.pages + bucket.fresh.iter().map(|freed| u64::from(freed.run.pages)).sum::<u64>();
+        let fresh =
+            |bucket: &Bucket| bucket.pages + bucket.fresh.iter().map(|freed| u64::from(freed.run.pages)).sum::<u64>();
         let held: u64 = self.held.values().flatten().map(|freed| u64::from(freed.run.pages)).sum();
         let quarantine: u64 = self.quarantine.iter().map(|run| u64::from(run.pages)).sum();
         SpaceUse {
@@ -152,7 +152,8 @@ impl Space {
 
     /// Takes a run of pages out of what is in memory, or at the end of the file.
     fn allocate_loaded(&mut self, store: &PageStore, pages: u32) -> Result<PageId> {
-        let found = self.free.iter().take(PROBES_MAX).find(|(_, len)| **len >= pages).map(|(start, len)| (*start, *len));
+        let found =
+            self.free.iter().take(PROBES_MAX).find(|(_, len)| **len >= pages).map(|(start, len)| (*start, *len));
         if let Some((start, len)) = found {
             self.free.remove(&start);
             if len > pages {
@@ -330,7 +331,8 @@ impl Space {
             }
         }
         let free_pages = self.write_free(store, txn, pages)?;
-        let record = |(root, bucket): (&TxnId, &Bucket)| BucketRecord { root: *root, head: bucket.head, pages: bucket.pages };
+        let record =
+            |(root, bucket): (&TxnId, &Bucket)| BucketRecord { root: *root, head: bucket.head, pages: bucket.pages };
         let free_head = self.image.first().map_or(self.chain, |chunk| chunk.id);
         // From here on its pages are written: nothing of it may be given out, although its meta is not durable yet.
         if self.persistent.last() != Some(&txn) {

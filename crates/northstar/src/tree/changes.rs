@@ -101,7 +101,10 @@ impl Changes {
     }
 
     /// The pages as readers will see them, and what they replace.
-    pub(crate) fn finish(self, space: &mut Allocator<'_>) -> (impl Iterator<Item = (PageId, Page)> + use<>, Vec<Freed>) {
+    pub(crate) fn finish(
+        self,
+        space: &mut Allocator<'_>,
+    ) -> (impl Iterator<Item = (PageId, Page)> + use<>, Vec<Freed>) {
         Self::release_removed(&self.undo, space);
         (self.dirty.into_iter().map(|(id, dirty)| (id, dirty.page.freeze())), self.freed)
     }

@@ -150,9 +150,7 @@ impl<'a> Cursor<'a> {
             if frame.place > 0 {
                 frame.place -= 1;
                 let child = Node::new(&frame.page).child(frame.place);
-                self.descend(child, |node| {
-                    if node.is_leaf() { node.count().saturating_sub(1) } else { node.count() }
-                })?;
+                self.descend(child, |node| if node.is_leaf() { node.count().saturating_sub(1) } else { node.count() })?;
                 return Ok(self.arrive(true));
             }
             self.frames.pop();

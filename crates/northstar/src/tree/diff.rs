@@ -124,17 +124,11 @@ pub(crate) struct Differences<'a> {
     before: Side<'a>,
     after: Side<'a>,
     failed: bool,
-    pages: u64,
 }
 
 impl<'a> Differences<'a> {
     pub(crate) fn new(store: &'a PageStore, before: PageId, after: PageId) -> Self {
-        Self { before: Side::new(store, before), after: Side::new(store, after), failed: false, pages: 0 }
-    }
-
-    /// Pages that were looked into so far.
-    pub(crate) fn pages_read(&self) -> u64 {
-        self.pages
+        Self { before: Side::new(store, before), after: Side::new(store, after), failed: false }
     }
 
     fn step(&mut self) -> Result<Option<Difference>> {
@@ -148,7 +142,6 @@ impl<'a> Differences<'a> {
                 // Whoever is behind in keys goes on first, so that equal pages meet. Behind equal keys the higher page goes on.
                 (Some(_), Some(_)) => {
                     let order = self.before.low().cmp(&self.after.low());
-                    self.pages += 1;
                     match order {
                         std::cmp::Ordering::Less => self.before.enter()?,
                         std::cmp::Ordering::Greater => self.after.enter()?,
@@ -163,19 +156,19 @@ impl<'a> Differences<'a> {
                     continue;
                 }
                 (Some(_), None) if self.after.is_over() || self.before.low() <= self.after.key() => {
-                    self.pages += 1;
                     self.before.enter()?;
                     continue;
                 }
                 (None, Some(_)) if self.before.is_over() || self.after.low() <= self.before.key() => {
-                    self.pages += 1;
                     self.after.enter()?;
                     continue;
                 }
                 _ => {}
             }
-            let only_before = self.after.is_over() || self.after.low().is_some_and(|low| self.before.key().is_some_and(|key| key < low));
-            let only_after = self.before.is_over() || self.before.low().is_some_and(|low| self.after.key().is_some_and(|key| key < low));
+            let only_before = self.after.is_over()
+                || self.after.low().is_some_and(|low| self.before.key().is_some_and(|key| key < low));
+            let only_after = self.before.is_over()
+                || self.before.low().is_some_and(|low| self.after.key().is_some_and(|key| key < low));
             if self.before.is_over() && self.after.is_over() {
                 return Ok(None);
             }
@@ -187,7 +180,9 @@ impl<'a> Differences<'a> {
                 let Some((key, value)) = self.after.take() else { return Ok(None) };
                 return Ok(Some(Difference { key, before: None, after: Some(self.after.load(value)?) }));
             }
-            let (Some((key, before)), Some((_, after))) = (self.before.take(), self.after.take()) else { return Ok(None) };
+            let (Some((key, before)), Some((_, after))) = (self.before.take(), self.after.take()) else {
+                return Ok(None);
+            };
             if let (Stored::Overflow(a), Stored::Overflow(b)) = (&before, &after)
                 && a == b
             {

@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
+use super::DEPTH_MAX;
 use super::changes::Editor;
 use super::read::contains;
-use super::DEPTH_MAX;
 use crate::error::{Error, Result};
 use crate::id::PageId;
 use crate::node::{
@@ -182,7 +182,8 @@ impl Editor<'_> {
     fn own_leaf(&mut self, tree: &mut TreeState, key: &[u8]) -> Result<(PageId, Path)> {
         let mut path = Path::new();
         if tree.root.is_none() {
-            tree.root = self.add(1, |page, id, txn| build_leaf(page, &PageHeader::node(PageKind::Leaf, id, txn), &[]))?;
+            tree.root =
+                self.add(1, |page, id, txn| build_leaf(page, &PageHeader::node(PageKind::Leaf, id, txn), &[]))?;
             return Ok((tree.root, path));
         }
         let mut id = self.make_own(tree.root)?;
@@ -213,7 +214,6 @@ impl Editor<'_> {
     }
 
     /// Lays a leaf out anew with one more entry, or another value in the one at `index`; in two pages if one is too small.
-    #[expect(clippy::too_many_arguments, reason = "one step of `put`, with all that it knows")]
     fn lay_out(
         &mut self,
         tree: &mut TreeState,
@@ -276,7 +276,14 @@ impl Editor<'_> {
     }
 
     /// Puts the page `right` beside `left` into the page above, and so on where that splits too.
-    fn insert_above(&mut self, tree: &mut TreeState, mut path: Path, left: PageId, between: &[u8], right: PageId) -> Result<()> {
+    fn insert_above(
+        &mut self,
+        tree: &mut TreeState,
+        mut path: Path,
+        left: PageId,
+        between: &[u8],
+        right: PageId,
+    ) -> Result<()> {
         let Some((parent, place)) = path.pop() else {
             let item = InternalItem { key: Key::whole(between), child: right };
             tree.root = self.add(1, |page, id, txn| {

@@ -129,9 +129,8 @@ impl Survey<'_> {
 
     fn internal(&mut self, id: PageId, node: Node<'_>, low: Option<&[u8]>, high: Option<&[u8]>, depth: usize) {
         self.out.internal_pages += 1;
-        let separators: Vec<Vec<u8>> = (0..node.count())
-            .map(|index| [node.prefix(), &node.separator_suffix(index).to_vec()].concat())
-            .collect();
+        let separators: Vec<Vec<u8>> =
+            (0..node.count()).map(|index| [node.prefix(), &node.separator_suffix(index).to_vec()].concat()).collect();
         let inside = |key: &Vec<u8>| low.is_none_or(|low| **key >= *low) && high.is_none_or(|high| **key < *high);
         if !separators.iter().all(inside) {
             self.fault(id, "a separator stands outside of those above it");

@@ -72,12 +72,12 @@ fn work(disk: &SimDisk, promises: &mut Promises, count: usize) -> Result<(), Err
         changes.push((b"number".to_vec(), Some(n.to_string().into_bytes())));
         model.insert(b"number".to_vec(), n.to_string().into_bytes());
         promises.states.push(model.clone());
-        let durable = n % 3 == 0;
+        let durable = n.is_multiple_of(3);
         assert_eq!(commit(&db, &changes, durable)?, TxnId(n as u64));
         if durable {
             promises.durable = n;
         }
-        if n % 11 == 0 {
+        if n.is_multiple_of(11) {
             drop(db);
             db = Database::open("/db", small(disk))?;
         }
@@ -159,7 +159,11 @@ fn the_power_may_fail_again_during_recovery() {
                 assert!(n >= *found, "{n} transactions are left of {found} that were read");
                 Ok::<_, Error>(())
             };
-            Sweep { points: Points::Sample { count: 10, seed: 5 }, ..Sweep::with_seeds(2) }.run(|| crashed.kill(), again, check_again)?;
+            Sweep { points: Points::Sample { count: 10, seed: 5 }, ..Sweep::with_seeds(2) }.run(
+                || crashed.kill(),
+                again,
+                check_again,
+            )?;
             Ok::<_, SweepFailure>(())
         },
     );
@@ -188,7 +192,7 @@ fn a_killed_process_loses_nothing_that_was_committed() {
 /// The tests above would not notice a missing sync, and so none that a change leaves out.
 #[test]
 fn every_sync_is_missed_when_it_is_left_out() {
-    let count = 9;
+    let count = 8;
     let rehearsal = SimDisk::new();
     work(&rehearsal, &mut Promises::default(), count).unwrap();
     let syncs: Vec<_> = rehearsal.trace().into_iter().filter(|op| op.kind.is_sync()).collect();
@@ -198,7 +202,8 @@ fn every_sync_is_missed_when_it_is_left_out() {
     // simulated disk keeps the order of names; the barrier behind a meta guards what was pinned, and otherwise the meta before it would do.
     let is_spare = |number: u64| {
         let opens = number == 15;
-        let between_renames = beside(number + 1).is_some_and(|op| op.kind == OpKind::Rename && op.path.ends_with("db.log.new"));
+        let between_renames =
+            beside(number + 1).is_some_and(|op| op.kind == OpKind::Rename && op.path.ends_with("db.log.new"));
         let behind_meta = beside(number - 1).is_some_and(|op| op.kind == OpKind::Write && op.len == 256);
         opens || between_renames || behind_meta
     };
@@ -210,8 +215,8 @@ fn every_sync_is_missed_when_it_is_left_out() {
             disk
         };
         // What a left-out sync endangers shows in the calls that follow it; many disks that they may leave are looked at.
-        let noticed = (sync.number + 1..sync.number + 16).any(|point| {
-            let sweep = Sweep { points: Points::Only(point), ..Sweep::with_seeds(40) };
+        let noticed = (sync.number + 1..sync.number + 12).any(|point| {
+            let sweep = Sweep { points: Points::Only(point), ..Sweep::with_seeds(24) };
             sweep.run(build, |disk, promises| work(disk, promises, count), check_and_go_on).is_err()
         });
         if is_spare(sync.number) {

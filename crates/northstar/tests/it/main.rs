@@ -2,4 +2,6 @@
 
 mod basics;
 mod crash;
+mod golden;
 mod model;
+mod threads;

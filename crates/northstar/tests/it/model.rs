@@ -23,7 +23,9 @@ pub enum Step {
 /// Bytes as a failing case shows them.
 fn shown(bytes: &[u8]) -> String {
     match bytes {
-        [first, rest @ ..] if bytes.len() > 12 && rest.iter().all(|byte| byte == first) => format!("{first} x {}", bytes.len()),
+        [first, rest @ ..] if bytes.len() > 12 && rest.iter().all(|byte| byte == first) => {
+            format!("{first} x {}", bytes.len())
+        }
         _ => String::from_utf8_lossy(bytes).escape_debug().to_string(),
     }
 }
@@ -99,7 +101,13 @@ pub fn contents(snapshot: &Snapshot) -> Model {
 }
 
 /// Runs one transaction on both sides.
-pub fn transact(db: &Database, model: &mut Model, steps: &[Step], commits: bool, durable: bool) -> northstar::Result<TxnId> {
+pub fn transact(
+    db: &Database,
+    model: &mut Model,
+    steps: &[Step],
+    commits: bool,
+    durable: bool,
+) -> northstar::Result<TxnId> {
     let mut new = model.clone();
     let mut saved: Vec<(northstar::Savepoint, Model)> = Vec::new();
     let mut txn = db.begin()?;

@@ -100,6 +100,16 @@ impl File for DiskFile {
         Ok(rustix::fs::fadvise(&self.file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed)?)
     }
 
+    unsafe fn map(&self) -> io::Result<crate::Mapping> {
+        // SAFETY: the condition is the caller's, word for word.
+        match unsafe { crate::Mapping::map(&self.file) } {
+            Ok(mapping) => Ok(mapping),
+            // Some filesystems read and cannot map.
+            Err(error) if is_unmappable(&error) => self.read_whole(),
+            Err(error) => Err(error),
+        }
+    }
+
     fn start_writeback(&self, offset: u64, len: u64) {
         crate::writeback::start(&self.file, offset, len);
     }
@@ -108,6 +118,11 @@ impl File for DiskFile {
         // A hint that the kernel refuses costs nothing: the read that follows still happens.
         let _hint = rustix::fs::fadvise(&self.file, offset, std::num::NonZeroU64::new(len), Advice::WillNeed);
     }
+}
+
+fn is_unmappable(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    matches!(errno, Some(rustix::io::Errno::NODEV | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS))
 }
 
 impl Vfs for DiskVfs {
@@ -240,6 +255,35 @@ mod tests {
             (done.file_syncs, done.dir_syncs, done.writes, done.bytes_written, done.bytes_read),
             (1, 1, 1, 3, 6)
         );
+    }
+
+    #[test]
+    fn what_is_mapped_is_what_is_read_and_stays_when_the_name_goes_to_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = DiskVfs::new();
+        let (path, next) = (dir.path().join("f"), dir.path().join("g"));
+        let content: Vec<u8> = (0..100_000u32).map(|at| at as u8).collect();
+        disk.open(&path, OpenMode::CreateNew).unwrap().write_at(0, &content).unwrap();
+        let file = disk.open(&path, OpenMode::Read).unwrap();
+        // SAFETY: nobody writes to the file once it has this content.
+        let mapped = unsafe { file.map() }.unwrap();
+        assert!(mapped.is_mapped());
+        disk.open(&next, OpenMode::CreateNew).unwrap().write_at(0, b"other").unwrap();
+        disk.rename(&next, &path).unwrap();
+        drop(file);
+        assert_eq!(&mapped[..], &content[..]);
+        let other = disk.open(&path, OpenMode::Read).unwrap().read_whole().unwrap();
+        assert_eq!((&other[..], other.is_mapped()), (&b"other"[..], false));
+    }
+
+    #[test]
+    fn an_empty_file_is_mapped_as_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = DiskVfs::new();
+        let file = disk.open(&dir.path().join("f"), OpenMode::CreateNew).unwrap();
+        // SAFETY: nobody writes to the file.
+        assert!(unsafe { file.map() }.unwrap().is_empty());
+        assert!(file.read_whole().unwrap().is_empty());
     }
 
     #[test]

@@ -38,6 +38,7 @@
 
 mod counters;
 mod disk;
+mod mapping;
 mod writeback;
 
 use std::fmt::Debug;
@@ -48,6 +49,7 @@ use std::time::Duration;
 
 pub use counters::{CounterSnapshot, Counters};
 pub use disk::DiskVfs;
+pub use mapping::Mapping;
 
 /// How [`Vfs::open`] opens a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +158,31 @@ pub trait File: Debug + Send + Sync {
     /// As for [`File::len`].
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// The whole content as memory: mapped where the disk can, else read. A mapping reads nothing before it is looked at.
+    ///
+    /// # Errors
+    /// Any error of the disk; [`io::ErrorKind::OutOfMemory`] if the content does not fit.
+    ///
+    /// # Safety
+    /// As long as the mapping lives nobody may write to the file or cut it: what was promised to stay as it is would change, and a read
+    /// beyond the new end ends the process. Files that are written under another name, synced, renamed and never touched again are safe.
+    unsafe fn map(&self) -> io::Result<Mapping> {
+        self.read_whole()
+    }
+
+    /// The whole content, read into memory: what [`File::map`] is where nothing can be mapped, and without its condition.
+    ///
+    /// # Errors
+    /// As for [`File::read_exact_at`]; [`io::ErrorKind::OutOfMemory`] if the content does not fit.
+    fn read_whole(&self) -> io::Result<Mapping> {
+        let len = usize::try_from(self.len()?).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        bytes.resize(len, 0);
+        self.read_exact_at(0, &mut bytes)?;
+        Ok(Mapping::of(bytes))
     }
 
     /// Reads exactly `buf.len()` bytes at `offset`.

@@ -17,6 +17,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod cartridge;
 mod checksum;
 mod coding;
 mod commit;

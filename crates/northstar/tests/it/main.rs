@@ -1,6 +1,7 @@
 //! Integration tests of northstar.
 
 mod basics;
+mod cartridge;
 mod crash;
 mod golden;
 mod model;

@@ -3,6 +3,7 @@
 //! A path is bytes: names joined by `/`. What a position is, whoever feeds the stream knows.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::iter::Peekable;
 use std::ops::{Bound, RangeInclusive};
 
@@ -86,8 +87,21 @@ pub struct Touched<'a> {
     last: Option<u64>,
 }
 
+/// The parts of an entry's key: the list that it is in (of one path, and one scope), and the number of the position. `None` for what is no such key.
+#[must_use]
+pub fn split_key(key: &[u8]) -> Option<(&[u8], u64)> {
+    let (list, sequence) = key.split_last_chunk()?;
+    Some((list, u64::from_be_bytes(*sequence)))
+}
+
 fn sequence_of(entry: &Entry) -> Option<u64> {
-    entry.key.last_chunk().map(|sequence| u64::from_be_bytes(*sequence))
+    split_key(&entry.key).map(|(_, sequence)| sequence)
+}
+
+impl fmt::Debug for Touched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Touched").field("order", &self.order).field("last", &self.last).finish_non_exhaustive()
+    }
 }
 
 impl Touched<'_> {

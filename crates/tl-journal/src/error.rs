@@ -33,6 +33,9 @@ pub enum Error {
     /// The object store failed.
     #[error(transparent)]
     Objects(#[from] tl_core::Error),
+    /// The history of paths could not be built. Nothing else depends on it.
+    #[error("the history of paths: {0}")]
+    Cartridge(#[from] northstar::cartridge::Error),
     /// The operating system refused an operation on a file.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -139,6 +142,11 @@ impl Error {
                 tl_core::ErrorKind::FixInput => ErrorKind::FixInput,
                 tl_core::ErrorKind::Repair => ErrorKind::Repair,
                 _ => ErrorKind::Stop,
+            },
+            Self::Cartridge(error) => match error.kind() {
+                northstar::cartridge::ErrorKind::FixInput => ErrorKind::FixInput,
+                // Built again, it is whole.
+                _ => ErrorKind::Retry,
             },
             Self::Busy { .. } | Self::Io { .. } | Self::Interrupted | Self::RestoreCutShort | Self::NoRoom { .. } => {
                 ErrorKind::Retry

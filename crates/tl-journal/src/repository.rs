@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use granite::{Background, Db, Options};
 use parking_lot::{Mutex, MutexGuard};
@@ -127,6 +128,8 @@ pub struct Repository {
     /// `None` if the repository is open for reading.
     writer: Option<Mutex<WriterState>>,
     leases: Arc<Mutex<Leases>>,
+    /// Somebody found the history of paths damaged.
+    path_history_damaged: Arc<AtomicBool>,
     start: StartReport,
 }
 
@@ -158,6 +161,7 @@ impl Repository {
             working,
             writer: Some(Mutex::new(writer)),
             leases: Arc::default(),
+            path_history_damaged: Arc::default(),
             start: StartReport::default(),
         };
         let settled = repository.settle_index(&mut *repository.lock_writer()?);
@@ -184,7 +188,18 @@ impl Repository {
         let journal = Journal::open_read_only(&db)?;
         let index = Index::open_read_only(&db)?;
         let start = StartReport::default();
-        Ok(Self { config, db, store, journal, index, working: None, writer: None, leases: Arc::default(), start })
+        Ok(Self {
+            config,
+            db,
+            store,
+            journal,
+            index,
+            working: None,
+            writer: None,
+            leases: Arc::default(),
+            path_history_damaged: Arc::default(),
+            start,
+        })
     }
 
     /// The checkpoints, and the names that point to them.
@@ -242,6 +257,10 @@ impl Repository {
 
     pub(crate) const fn leases(&self) -> &Arc<Mutex<Leases>> {
         &self.leases
+    }
+
+    pub(crate) const fn path_history_damaged(&self) -> &Arc<AtomicBool> {
+        &self.path_history_damaged
     }
 
     pub(crate) fn threads(&self) -> usize {

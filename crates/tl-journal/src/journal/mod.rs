@@ -52,6 +52,11 @@ fn sequence_key(sequence: u64) -> [u8; 9] {
     key
 }
 
+fn sequence_of(key: &[u8]) -> Result<u64> {
+    let sequence = key.split_first().and_then(|(_, sequence)| sequence.try_into().ok()).map(u64::from_be_bytes);
+    sequence.ok_or_else(|| Error::damaged("the list of sequence numbers", "a key of another length"))
+}
+
 fn id_of(value: &[u8], what: impl FnOnce() -> String) -> Result<CheckpointId> {
     let id = value.try_into().map(CheckpointId::from_bytes);
     id.map_err(|_| Error::damaged(what(), format!("{} bytes instead of 16", value.len())))
@@ -182,6 +187,20 @@ impl Journal {
             None => Ok(None),
             Some(id) => self.get(id_of(&id, || format!("the id of sequence number {sequence}"))?),
         }
+    }
+
+    /// The numbers of all checkpoints that are left, rising.
+    pub(crate) fn sequences(&self) -> Result<impl Iterator<Item = Result<u64>>> {
+        let numbers = self.journal.scan_prefix(b"s")?;
+        Ok(numbers.map(|entry| sequence_of(&entry?.0)))
+    }
+
+    /// The greatest number below `sequence` of a checkpoint that is left.
+    pub(crate) fn sequence_before(&self, sequence: u64) -> Result<Option<u64>> {
+        let range = (Bound::Included(b"s".to_vec()), Bound::Excluded(sequence_key(sequence).to_vec()));
+        let mut numbers = self.journal.scan(range)?;
+        numbers.seek_to_last()?;
+        if numbers.valid() { sequence_of(numbers.key()).map(Some) } else { Ok(None) }
     }
 
     /// The newest checkpoint of the working directory.

@@ -8,6 +8,7 @@ mod hostile;
 mod journal;
 mod lab;
 mod names;
+mod path_history;
 mod purge;
 mod repair;
 mod restore;

@@ -24,6 +24,7 @@ mod hub;
 pub mod logs;
 mod memory;
 mod metrics;
+mod path_upkeep;
 mod place;
 mod reader;
 mod server;

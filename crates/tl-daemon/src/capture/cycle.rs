@@ -13,6 +13,7 @@ use super::turn::Turn;
 use super::{Removal, Shared, batch};
 use crate::error::Result;
 use crate::home::Home;
+use crate::path_upkeep::PathUpkeep;
 use crate::service::{from_checkpoint, to_provenance};
 use crate::upkeep::Upkeep;
 use crate::wire::{Event, Failure, FailureKind, Health};
@@ -46,6 +47,7 @@ pub(crate) struct Cycle {
     pub(crate) rules: Arc<IgnoreRules>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) upkeep: Upkeep,
+    paths: PathUpkeep,
     pending: Dirty,
     /// Everything was compared once.
     reconciled: bool,
@@ -66,6 +68,7 @@ impl Cycle {
         upkeep: Upkeep,
     ) -> Self {
         let published = repository.journal().last_sequence();
+        let paths = PathUpkeep::new(Arc::clone(&repository));
         Self {
             home,
             repository,
@@ -73,6 +76,7 @@ impl Cycle {
             rules,
             shared,
             upkeep,
+            paths,
             pending: Dirty::everything(),
             reconciled: false,
             published,
@@ -157,7 +161,8 @@ impl Cycle {
         for (_, delay) in delays.into_iter().filter(|(wanted, _)| *wanted) {
             deadline = deadline.min(self.last_change + delay);
         }
-        if let Some(at) = self.upkeep.next(self.last_change) {
+        let tasks = [self.upkeep.next(self.last_change), self.paths.next(self.last_change)];
+        for at in tasks.into_iter().flatten() {
             deadline = deadline.min(at);
         }
         deadline
@@ -356,6 +361,7 @@ impl Cycle {
             crate::memory::give_back();
         }
         self.upkeep.run_if_due(self.last_change);
+        self.paths.run_if_due(self.last_change);
     }
 
     fn note_removal(&self) -> Result<()> {

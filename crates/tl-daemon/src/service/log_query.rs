@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use tl_core::{Entry, ObjectId, RepoPath, RepoPathBuf};
-use tl_journal::{Checkpoint, CheckpointId, Order};
+use tl_journal::{Checkpoint, CheckpointId, Order, PathHistory};
 
 use super::convert::{id_of, path_of, to_id};
 use super::{Answered, Replies, Service, gone};
@@ -28,7 +28,9 @@ impl Service {
             Direction::OldestFirst => Order::OldestFirst,
         };
         let (mut found, mut compared) = (0, 0);
-        for (looked_at, checkpoint) in self.repository.journal().walk(bounds(query), order)?.enumerate() {
+        let history = if paths.is_empty() { PathHistory::default() } else { self.repository.path_history() };
+        let candidates = history.candidates(self.repository.journal(), &paths, bounds(query), order)?;
+        for (looked_at, checkpoint) in candidates.enumerate() {
             let checkpoint = checkpoint?;
             if found >= limit || looked_at >= LOOKED_AT_MAX || compared >= COMPARED_MAX {
                 return Ok(Answer::Page(Page { next: Some(to_id(checkpoint.id)) }));
@@ -56,11 +58,15 @@ impl Service {
         let is_related = |path: &RepoPath| {
             checkpoint.touched.listed.iter().any(|touched| touched.starts_with(path) || path.starts_with(touched))
         };
-        if !checkpoint.touched.more && !paths.is_empty() && !paths.iter().any(|path| is_related(path)) {
-            return Ok(false);
-        }
-        let parents = self.repository.journal().parents(checkpoint)?;
-        let before = parents.first().map_or(ObjectId::EMPTY_TREE, |parent| parent.root);
+        let is_listed = checkpoint.touched.more || paths.is_empty() || paths.iter().any(|path| is_related(path));
+        let journal = self.repository.journal();
+        // What is listed is what differs from the parent that it was made from. If that was thinned, the one that stands for it differs in more.
+        let made_from = match checkpoint.parents.first().filter(|_| !is_listed) {
+            Some(parent) if journal.contains(*parent)? => return Ok(false),
+            None if !is_listed => return Ok(false),
+            _ => journal.parents(checkpoint)?,
+        };
+        let before = made_from.first().map_or(ObjectId::EMPTY_TREE, |parent| parent.root);
         if deleted {
             return self.removes(&before, &checkpoint.root, paths);
         }

@@ -6,6 +6,7 @@ use tl_daemon::wire::{
     Answer, CheckpointId, Direction, FailureKind, Flush, Item, LogQuery, PathBytes, Provenance, Request,
 };
 use tl_daemon::{Access, Error, Session, StoreReader};
+use tl_journal::{Repository, RepositoryConfig};
 
 use crate::lab::{Lab, ask, flush_with_message, flushed, objects, recorded};
 
@@ -169,4 +170,37 @@ fn a_fork_has_the_history_and_goes_its_own_way() {
         panic!()
     };
     assert_eq!(head.id, *ids.last().unwrap());
+}
+
+/// If it fails, the log of a path leaves out the state that first shows a change after the one that made it was thinned, shows one that is gone, or depends on whether its history was built.
+#[test]
+fn the_log_of_a_path_is_right_after_thinning_with_and_without_its_history() {
+    let lab = Lab::new();
+    let ids = history_without_a_daemon(&lab);
+    let store = lab.place.store.path();
+    let open = || Repository::open(RepositoryConfig::new(store, None)).unwrap();
+    let log = |path: &str| {
+        let mut reader = StoreReader::open(&lab.place).unwrap();
+        let query = LogQuery { paths: vec![PathBytes(path.into())], ..LogQuery::default() };
+        let newest_first = numbers(&mut reader, &query);
+        let mut oldest_first = numbers(&mut reader, &LogQuery { direction: Direction::OldestFirst, ..query });
+        oldest_first.reverse();
+        assert_eq!(newest_first, oldest_first);
+        newest_first
+    };
+    let (file, kept) = (store.join("state/path_history.cartridge"), lab.outside().join("kept"));
+    assert_eq!((log("a"), file.exists()), (vec!["2".to_owned(), "0".to_owned()], false));
+    open().build_path_history().unwrap();
+    check(&mut StoreReader::open(&lab.place).unwrap(), &ids);
+    std::fs::copy(&file, &kept).unwrap();
+
+    // The next one that is left shows what the one that is gone changed.
+    open().journal().delete([tl_journal::CheckpointId::from_bytes(ids[2].0)]).unwrap();
+    assert_eq!(log("a"), ["3", "0"], "with the history of before");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(log("a"), ["3", "0"], "without one");
+    std::fs::rename(&kept, &file).unwrap();
+    open().build_path_history().unwrap();
+    assert_eq!(log("a"), ["3", "0"], "with one of after");
+    assert_eq!(log("dir"), ["3", "1"]);
 }

@@ -16,7 +16,6 @@
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
 pub mod cartridge;
 mod checksum;
 mod coding;

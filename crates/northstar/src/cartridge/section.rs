@@ -7,6 +7,8 @@ use super::header::{KEY_LEN_MAX, VALUE_LEN_MAX};
 
 /// Entries from one restart to the next.
 pub(crate) const GROUP_LEN: usize = 16;
+/// Bytes that the keys of a group mostly fit into.
+const GROUP_KEYS_LEN: usize = 512;
 /// A section ends with the entry that brings its entries to this many bytes.
 pub(crate) const SECTION_LEN: usize = 64 << 10;
 /// Longest section that is read.
@@ -129,6 +131,8 @@ impl<'a> Section<'a> {
     /// Decodes the entries from one restart to the next.
     pub(crate) fn group(&self, number: usize, into: &mut Group) -> Option<()> {
         into.clear();
+        into.entries.reserve(GROUP_LEN);
+        into.keys.reserve(GROUP_KEYS_LEN);
         let first = number.checked_mul(GROUP_LEN)?;
         let count = (self.count as usize).checked_sub(first)?.min(GROUP_LEN);
         let start = u32_at(self.restarts, number)? as usize;

@@ -1,20 +1,7 @@
-//! Integers as cartridges hold them, with readers that never trust their input.
+//! Integers as cartridges hold them. A varint has one encoding here, so that equal maps are equal bytes.
 
-use crc_fast::CrcAlgorithm::Crc32Iscsi;
-
-/// CRC-32C.
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(Crc32Iscsi, bytes) as u32
-}
-
-/// Appends `value` as a varint of 1 to 10 bytes.
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
+pub(crate) use crate::checksum::crc32c;
+pub(crate) use crate::coding::put_varint;
 
 /// Zeros up to the next multiple of `to`.
 pub(crate) const fn padding(len: u64, to: u64) -> u64 {

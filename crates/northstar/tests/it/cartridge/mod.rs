@@ -4,6 +4,7 @@ mod administration;
 mod crash;
 mod damage;
 mod determinism;
+mod file_stream;
 mod golden;
 mod kinds;
 mod model;

@@ -4,6 +4,7 @@
 //! - [`Database`] opens a file, takes [`Snapshot`]s, begins the [`WriteTxn`], and goes back in time ([`Database::as_of`]).
 //! - Entries live in [`Tree`]s: [`Tree::DEFAULT`], and others with names. A transaction covers all of them.
 //! - [`Cursor`] and [`Scan`] walk in the order of keys, both ways.
+//! - [`Reader`] reads live what another process writes.
 //! - [`Watch`] is the stream of commits; [`Snapshot::changes_since`] the difference of two states.
 //!
 //! The disk, the clock and randomness come in through the crate `vfs`; nothing here looks at the environment or the terminal, and nothing
@@ -27,11 +28,12 @@ mod log;
 mod node;
 mod options;
 mod page;
+mod shared;
 mod store;
 mod tree;
 
 pub use db::{
-    At, Backup, Change, Commit, Compaction, Cursor, Database, Entry, Fault, Pin, RetainedState, Savepoint, Scan,
+    At, Backup, Change, Commit, Compaction, Cursor, Database, Entry, Fault, Pin, Reader, RetainedState, Savepoint, Scan,
     Snapshot, Stats, Tree, TreeStats, Verification, Watch, WriteTxn,
 };
 pub use error::{Error, ErrorKind, Result};

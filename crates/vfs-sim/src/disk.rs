@@ -8,7 +8,7 @@ use std::time::Duration;
 use vfs::{CounterSnapshot, Counters, File, Lock, LockKind, Metadata, OpenMode, Vfs};
 
 use crate::fault::Effect;
-use crate::file::{SimFile, SimLock};
+use crate::file::{SimByteLock, SimFile, SimLock};
 use crate::names::{Ino, Node, Place};
 use crate::operation::OpKind;
 use crate::power::power_loss;
@@ -283,6 +283,23 @@ impl Vfs for SimDisk {
         }
         file.holders += 1;
         Ok(Box::new(SimLock { shared: Arc::clone(&self.shared), ino, kind }))
+    }
+
+    fn lock_byte(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Lock>> {
+        let mut state = self.state();
+        let ino = state.file_at(path)?;
+        let file = state.file(ino)?;
+        if !file.locked_bytes.insert(offset) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        file.holders += 1;
+        Ok(Box::new(SimByteLock { shared: Arc::clone(&self.shared), ino, offset }))
+    }
+
+    fn is_byte_locked(&self, path: &Path, offset: u64) -> io::Result<bool> {
+        let mut state = self.state();
+        let ino = state.file_at(path)?;
+        Ok(state.file(ino)?.locked_bytes.contains(&offset))
     }
 
     fn free_space(&self, path: &Path) -> io::Result<Option<u64>> {

@@ -183,3 +183,20 @@ impl Drop for SimLock {
         });
     }
 }
+
+#[derive(Debug)]
+pub(crate) struct SimByteLock {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ino: Ino,
+    pub(crate) offset: u64,
+}
+
+impl Lock for SimByteLock {}
+
+impl Drop for SimByteLock {
+    fn drop(&mut self) {
+        release(&self.shared, self.ino, |file| {
+            file.locked_bytes.remove(&self.offset);
+        });
+    }
+}

@@ -36,6 +36,8 @@ pub(crate) struct FileNode {
     /// Open handles and held locks: they keep the file alive without a name.
     pub(crate) holders: u64,
     pub(crate) locks: Locks,
+    /// Bytes that are locked on their own.
+    pub(crate) locked_bytes: BTreeSet<u64>,
 }
 
 impl FileNode {
@@ -172,6 +174,7 @@ impl State {
     fn restarted(&self, names: Names, mut files: BTreeMap<Ino, FileNode>) -> Self {
         for file in files.values_mut() {
             (file.holders, file.links, file.locks) = (0, 0, Locks::default());
+            file.locked_bytes.clear();
         }
         for ino in names.cached_files() {
             if let Some(file) = files.get_mut(&ino) {

@@ -196,6 +196,16 @@ impl Vfs for DiskVfs {
         }
     }
 
+    fn lock_byte(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Lock>> {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+        crate::byte_lock::take(&file, offset)?;
+        Ok(Box::new(DiskLock { _file: file }))
+    }
+
+    fn is_byte_locked(&self, path: &Path, offset: u64) -> io::Result<bool> {
+        crate::byte_lock::is_taken(&fs::OpenOptions::new().read(true).write(true).open(path)?, offset)
+    }
+
     fn free_space(&self, path: &Path) -> io::Result<Option<u64>> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
@@ -236,6 +246,23 @@ mod tests {
         drop(held);
         let _one = disk.lock(&path, LockKind::Shared).unwrap();
         let _two = disk.lock(&path, LockKind::Shared).unwrap();
+    }
+
+    /// Readers of several processes would take one slot, or a dead one would keep its slot for ever.
+    #[test]
+    fn a_byte_is_locked_by_one_holder_until_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = DiskVfs::new();
+        let path = dir.path().join("slots");
+        disk.open(&path, OpenMode::CreateNew).unwrap();
+        let held = disk.lock_byte(&path, 1000).unwrap();
+        assert_eq!(disk.lock_byte(&path, 1000).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let _other = disk.lock_byte(&path, 1001).unwrap();
+        let _whole = disk.lock(&path, LockKind::Exclusive).unwrap();
+        assert!(disk.is_byte_locked(&path, 1000).unwrap());
+        assert!(!disk.is_byte_locked(&path, 999).unwrap());
+        drop(held);
+        assert!(!disk.is_byte_locked(&path, 1000).unwrap());
     }
 
     #[test]

@@ -36,6 +36,7 @@
 //! - After a failed sync nothing is known about what was written since the last good one, and a second
 //!   sync that succeeds proves nothing. Only [`File::drop_cache`] followed by a read shows what the disk holds.
 
+mod byte_lock;
 mod counters;
 mod disk;
 mod mapping;
@@ -258,6 +259,24 @@ pub trait Vfs: Debug + Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if somebody else holds it, or any error of the disk.
     fn lock(&self, path: &Path, kind: LockKind) -> io::Result<Box<dyn Lock>>;
+
+    /// Takes the lock of one byte of the file at `path` (which must exist), exclusively and without waiting. The byte need not be there,
+    /// and the lock has nothing to do with those of [`Vfs::lock`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if somebody else holds it, [`io::ErrorKind::Unsupported`] where there are no such locks, or any error of
+    /// the disk.
+    fn lock_byte(&self, _path: &Path, _offset: u64) -> io::Result<Box<dyn Lock>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Whether somebody, in this process or another, holds the lock of a byte.
+    ///
+    /// # Errors
+    /// As for [`Vfs::lock_byte`].
+    fn is_byte_locked(&self, _path: &Path, _offset: u64) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Bytes that can still be written to the filesystem of `path`, where that is known.
     ///

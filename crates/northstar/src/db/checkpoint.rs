@@ -144,13 +144,9 @@ impl Inner {
         window.extend(leased);
         window.extend(pinned);
         window.push(writer.meta.root.txn);
-        window.extend(self.foreign_roots());
+        // Readers of other processes, who need the log from there on too.
+        window.extend(self.shared.readers());
         window
-    }
-
-    /// Roots that readers of other processes stand on.
-    fn foreign_roots(&self) -> Vec<TxnId> {
-        Vec::new()
     }
 
     /// Lays out everything that belongs to the meta of the newest root, as pages that are not in the file yet.
@@ -232,8 +228,10 @@ impl Inner {
             let writer = self.writer.lock();
             // A pinned root stays without its log.
             let pinned = |txn: TxnId| writer.pins.iter().any(|(_, pin)| *pin == txn);
-            let newest = writer.meta.root.txn;
-            let needed = writer.roots.iter().filter(|root| root.record.txn == newest || !pinned(root.record.txn));
+            let mut readers = self.shared.readers();
+            readers.push(writer.meta.root.txn);
+            let has_reader = |txn: TxnId| readers.contains(&txn);
+            let needed = writer.roots.iter().filter(|root| has_reader(root.record.txn) || !pinned(root.record.txn));
             needed.map(|root| root.record.log.segment).min().unwrap_or(0)
         };
         for number in self.files.sealed_numbers()?.into_iter().take_while(|number| *number < oldest) {

@@ -9,6 +9,7 @@ mod database;
 mod install;
 mod open;
 mod past;
+mod reader;
 mod replay;
 mod root;
 mod scan;
@@ -21,6 +22,7 @@ mod write;
 pub use copy::{Backup, Compaction};
 pub use database::{Database, Stats, TreeStats};
 pub use past::{At, Pin, RetainedState};
+pub use reader::Reader;
 pub use scan::{Cursor, Entry, Scan};
 pub use snapshot::Snapshot;
 pub use verify::{Fault, Verification};
@@ -39,6 +41,7 @@ use crate::commit::Group;
 use crate::id::TxnId;
 use crate::log::{LogFiles, LogWriter};
 use crate::options::Options;
+use crate::shared::SharedState;
 use crate::store::{Meta, PageStore, RootRecord, Run, Space};
 use crate::tree::VirtualPages;
 use root::Root;
@@ -112,6 +115,7 @@ struct Inner {
     worker: Mutex<Option<worker::Worker>>,
     checkpoints: AtomicU64,
     long_reader_told: AtomicBool,
+    shared: Arc<SharedState>,
     _lock: Box<dyn vfs::Lock>,
 }
 

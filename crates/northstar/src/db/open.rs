@@ -17,6 +17,7 @@ use crate::id::{CommitTime, PageId, TxnId};
 use crate::log::{AppendError, LogFiles, LogWriter, SEGMENT_HEADER_LEN, SegmentFile, SegmentHeader, WalkEnd};
 use crate::options::Options;
 use crate::page::PageKind;
+use crate::shared::SharedState;
 use crate::store::{
     Catalog, Directory, LogPosition, META_PAGES, Meta, PageStore, RootRecord, Run, Space, content_run, read_newest,
 };
@@ -183,11 +184,14 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Arc<Inner>> {
     let visible = Arc::new(ArcSwap::from(Arc::clone(&first)));
     let commits = Arc::new(Commits::default());
     *commits.visible.lock() = first.txn;
+    let shared = SharedState::take_over(&vfs, &lock_path(path), meta.identity[0], first.txn)?;
+    let shared = Arc::new(shared);
     let publish: Box<dyn Fn(Arc<Root>) + Send + Sync> = {
-        let (visible, commits) = (Arc::clone(&visible), Arc::clone(&commits));
+        let (visible, commits, shared) = (Arc::clone(&visible), Arc::clone(&commits), Arc::clone(&shared));
         Box::new(move |root: Arc<Root>| {
             let txn = root.txn;
             visible.store(root);
+            shared.publish(txn);
             *commits.visible.lock() = txn;
             commits.changed.notify_all();
         })
@@ -227,6 +231,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Arc<Inner>> {
         worker: Mutex::new(None),
         checkpoints: AtomicU64::new(0),
         long_reader_told: AtomicBool::new(false),
+        shared,
         _lock: lock,
         options,
     });

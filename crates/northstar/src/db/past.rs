@@ -6,13 +6,13 @@ use super::Retained;
 use super::database::Database;
 use super::open::load_directory;
 use super::replay::{Until, replay};
-use super::root::{AddedPages, Past, Root};
+use super::root::{AddedPages, Lease, Past, Root};
 use super::snapshot::Snapshot;
 use super::write::check_name;
 use crate::error::{Error, Result};
 use crate::id::{CommitTime, TxnId};
 use crate::store::PageStore;
-use crate::tree::Allocator;
+use crate::tree::{Allocator, Changes, VirtualPages};
 use vfs::OpenMode;
 
 /// The log's files are listed anew this many times when one of them was renamed meanwhile.
@@ -117,7 +117,7 @@ impl Database {
     fn root_at(&self, at: At, base: &Retained, newest: TxnId) -> Result<Root> {
         let store = &self.inner.store;
         let directory = load_directory(store, &base.record)?;
-        let past = |added| Some(Past { _lease: Arc::clone(&base.lease), _added: added });
+        let past = |added| Some(Past { _lease: Lease::Own { _count: Arc::clone(&base.lease) }, _added: added });
         let (txn, time) = (base.record.txn, base.record.time);
         if at == At::Txn(txn) {
             return Ok(Root { txn, time, directory: Arc::new(directory), _past: past(None) });
@@ -143,12 +143,8 @@ impl Database {
             }
             let (txn, time) = (replayed.txn, replayed.time);
             let directory = Arc::new(replayed.directory);
-            let (pages, _replaced) = replayed.changes.finish(&mut allocator());
-            let pages: Vec<_> = pages.collect();
-            let runs = pages.iter().map(|(id, page)| (*id, page_count(store, page.len()))).collect();
-            store.insert_unwritten(pages.into_iter());
-            let added = AddedPages { store: Arc::clone(store), virtuals: Arc::clone(&self.inner.virtuals), runs };
-            return Ok(Root { txn, time, directory, _past: past(Some(added)) });
+            let added = finish_virtual(store, &self.inner.virtuals, replayed.changes, None);
+            return Ok(Root { txn, time, directory, _past: past(Some(Arc::new(added))) });
         }
         Err(match at {
             At::Txn(txn) => self.outside(txn, newest),
@@ -252,6 +248,17 @@ impl Database {
     }
 }
 
-fn page_count(store: &PageStore, len: usize) -> u32 {
-    (len / store.page_size()) as u32
+/// Makes pages of a replay known that live in memory, and go when the answer is dropped.
+pub(super) fn finish_virtual(
+    store: &Arc<PageStore>,
+    virtuals: &Arc<VirtualPages>,
+    changes: Changes,
+    below: Option<Arc<AddedPages>>,
+) -> AddedPages {
+    let page_size = store.page_size();
+    let (pages, _replaced) = changes.finish(&mut Allocator::Virtual { pages: virtuals, page_size });
+    let pages: Vec<_> = pages.collect();
+    let runs = pages.iter().map(|(id, page)| (*id, (page.len() / page_size) as u32)).collect();
+    store.insert_unwritten(pages.into_iter());
+    AddedPages { store: Arc::clone(store), virtuals: Arc::clone(virtuals), runs, _below: below }
 }

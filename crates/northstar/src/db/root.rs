@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::reader::Base;
 use crate::id::{CommitTime, PageId, TxnId};
 use crate::store::{Directory, PageStore};
 use crate::tree::VirtualPages;
@@ -20,9 +21,18 @@ pub(super) struct Root {
 #[derive(Debug)]
 pub(super) struct Past {
     /// Keeps the persistent root.
-    pub(super) _lease: Arc<()>,
+    pub(super) _lease: Lease,
     /// Keeps the pages that the log had to add to it.
-    pub(super) _added: Option<AddedPages>,
+    pub(super) _added: Option<Arc<AddedPages>>,
+}
+
+/// What keeps a persistent root.
+#[derive(Debug)]
+pub(super) enum Lease {
+    /// This process writes: a count.
+    Own { _count: Arc<()> },
+    /// Another process may write: a slot.
+    Base(#[expect(dead_code, reason = "it is held, not read")] Arc<Base>),
 }
 
 /// Pages in memory that belong to one state only, and go with it.
@@ -32,6 +42,8 @@ pub(super) struct AddedPages {
     pub(super) virtuals: Arc<VirtualPages>,
     /// First page, and how many.
     pub(super) runs: Vec<(PageId, u32)>,
+    /// Those that this state has in common with one before it.
+    pub(super) _below: Option<Arc<AddedPages>>,
 }
 
 impl Drop for AddedPages {

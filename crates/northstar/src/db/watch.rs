@@ -7,16 +7,19 @@ use std::time::Duration;
 use vfs::OpenMode;
 
 use super::database::Database;
+use super::reader::ReaderInner;
 use super::{Inner, Tree};
 use crate::error::{Error, Result};
 use crate::id::{CommitTime, TxnId};
-use crate::log::{Operation, Operations, Record, Walk};
+use crate::log::{LogFiles, Operation, Operations, Record, Walk};
 use crate::store::LogPosition;
 
 /// Commits that are read at once.
 const BATCH_MAX: usize = 1024;
 /// Bytes of commits that are read at once, unless one alone is longer.
 const BATCH_LEN_MAX: usize = 4 << 20;
+/// How often a watcher of another process looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// One step of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,12 +92,45 @@ pub(super) fn commit_of(record: &Record) -> Option<Commit> {
 /// see [`Options::retention`](crate::Options::retention).
 #[derive(Debug)]
 pub struct Watch {
-    inner: Arc<Inner>,
+    source: Source,
     /// The next commit to be read.
     next: TxnId,
     /// Where its record is, once that is known.
     position: Option<LogPosition>,
     read: VecDeque<Commit>,
+}
+
+/// Whose commits are watched.
+#[derive(Debug)]
+enum Source {
+    /// This process's.
+    Own(Arc<Inner>),
+    /// Another one's.
+    Foreign(Arc<ReaderInner>),
+}
+
+impl Source {
+    /// Up to where commits may be shown; all that the log has, if there is no limit.
+    fn visible(&self) -> Result<TxnId> {
+        match self {
+            Self::Own(inner) => Ok(inner.visible.load().txn),
+            Self::Foreign(reader) => Ok(reader.visible()?.unwrap_or(TxnId(u64::MAX))),
+        }
+    }
+
+    fn files(&self) -> &LogFiles {
+        match self {
+            Self::Own(inner) => &inner.files,
+            Self::Foreign(reader) => reader.files(),
+        }
+    }
+
+    fn identity(&self) -> u64 {
+        match self {
+            Self::Own(inner) => inner.identity.first().copied().unwrap_or(0),
+            Self::Foreign(reader) => reader.identity(),
+        }
+    }
 }
 
 impl Database {
@@ -118,11 +154,19 @@ impl Database {
     /// ```
     #[must_use]
     pub fn watch(&self, from: TxnId) -> Watch {
-        Watch { inner: Arc::clone(&self.inner), next: from.next(), position: None, read: VecDeque::new() }
+        Watch::new(Source::Own(Arc::clone(&self.inner)), from)
     }
 }
 
 impl Watch {
+    const fn new(source: Source, from: TxnId) -> Self {
+        Self { source, next: from.next(), position: None, read: VecDeque::new() }
+    }
+
+    pub(super) const fn of_reader(reader: Arc<ReaderInner>, from: TxnId) -> Self {
+        Self::new(Source::Foreign(reader), from)
+    }
+
     /// The transaction that the next commit will have.
     #[must_use]
     pub fn next_txn(&self) -> TxnId {
@@ -135,7 +179,7 @@ impl Watch {
     /// [`Error::OutsideWindow`] if the log does not have it any more; errors of reading.
     pub fn try_next(&mut self) -> Result<Option<Commit>> {
         if self.read.is_empty() {
-            let visible = self.inner.visible.load().txn;
+            let visible = self.source.visible()?;
             if visible < self.next {
                 return Ok(None);
             }
@@ -152,12 +196,20 @@ impl Watch {
         if let Some(commit) = self.try_next()? {
             return Ok(Some(commit));
         }
-        {
-            let mut visible = self.inner.commits.visible.lock();
-            let next = self.next;
-            if *visible < next {
-                let _in_time =
-                    self.inner.commits.changed.wait_while_for(&mut visible, |visible| *visible < next, timeout);
+        match &self.source {
+            Source::Own(inner) => {
+                let next = self.next;
+                let mut visible = inner.commits.visible.lock();
+                let _in_time = inner.commits.changed.wait_while_for(&mut visible, |visible| *visible < next, timeout);
+            }
+            // There is nothing that one process could wake another by and that would not cost each commit something.
+            Source::Foreign(_) => {
+                for _ in 0..timeout.as_millis() / LOOK_INTERVAL.as_millis() {
+                    std::thread::sleep(LOOK_INTERVAL);
+                    if let Some(commit) = self.try_next()? {
+                        return Ok(Some(commit));
+                    }
+                }
             }
         }
         self.try_next()
@@ -167,7 +219,7 @@ impl Watch {
     fn fill(&mut self, visible: TxnId) -> Result<()> {
         // A rename may hide a segment from one listing.
         for _ in 0..4 {
-            let segments = self.inner.files.list(self.inner.identity[0], OpenMode::Read)?;
+            let segments = self.source.files().list(self.source.identity(), OpenMode::Read)?;
             let (position, first) = match self.position {
                 Some(position) => (position, self.next),
                 None => {
@@ -187,13 +239,14 @@ impl Watch {
                 }
                 len += record.payload.len();
                 let commit = commit_of(&record).ok_or_else(|| {
-                    Error::corrupt(self.inner.files.active(), record.at.offset, "a record is not well-formed")
+                    Error::corrupt(self.source.files().active(), record.at.offset, "a record is not well-formed")
                 })?;
                 self.read.push_back(commit);
                 self.next = record.txn.next();
                 self.position = Some(record.end);
             }
-            if !self.read.is_empty() {
+            let all = visible == TxnId(u64::MAX);
+            if !self.read.is_empty() || (all && walk.end().last.next() == self.next) {
                 return Ok(());
             }
         }

@@ -5,4 +5,5 @@ mod cartridge;
 mod crash;
 mod golden;
 mod model;
+mod readers;
 mod threads;

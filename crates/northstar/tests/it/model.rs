@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use northstar::{Database, Durability, Options, Retention, Snapshot, Tree, TxnId};
+use northstar::{Database, Durability, Options, Reader, Retention, Snapshot, Tree, TxnId};
 use proptest::prelude::*;
 use vfs_sim::SimDisk;
 
@@ -51,6 +51,9 @@ pub enum Action {
     Hold,
     LetGo,
     Compact,
+    /// Another process looks, and keeps what it saw.
+    Foreign,
+    ForeignLetGo,
 }
 
 pub fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -89,6 +92,8 @@ pub fn action() -> impl Strategy<Value = Action> {
         2 => Just(Action::Hold),
         2 => Just(Action::LetGo),
         1 => Just(Action::Compact),
+        4 => Just(Action::Foreign),
+        2 => Just(Action::ForeignLetGo),
     ]
 }
 
@@ -168,6 +173,8 @@ fn run(actions: &[Action], retention: u64) {
     let mut model = Model::new();
     let mut history: BTreeMap<TxnId, Model> = BTreeMap::from([(TxnId(0), Model::new())]);
     let mut held: Vec<Snapshot> = Vec::new();
+    let mut foreign: Option<Reader> = None;
+    let mut foreign_held: Vec<Snapshot> = Vec::new();
     for action in actions {
         match action {
             Action::Transaction { steps, commits, durable } => {
@@ -183,12 +190,25 @@ fn run(actions: &[Action], retention: u64) {
             Action::Hold => held.push(db.snapshot()),
             Action::LetGo => drop(held.pop()),
             Action::Compact => drop(db.compact().unwrap()),
+            Action::Foreign => {
+                let reader = foreign.get_or_insert_with(|| Reader::open("/db", &small(&disk, retention)).unwrap());
+                let seen = reader.refresh().unwrap();
+                assert_eq!(seen, db.snapshot().txn());
+                assert_eq!(contents(&reader.snapshot()), model);
+                foreign_held.push(reader.snapshot());
+            }
+            Action::ForeignLetGo => {
+                foreign_held.pop();
+                if foreign_held.len() % 2 == 0 {
+                    foreign = None;
+                }
+            }
         }
         assert_eq!(contents(&db.snapshot()), model);
         // A compaction commits transactions of its own, which change no entry.
         let known = *history.last_key_value().unwrap().0;
         (known.0 + 1..=db.snapshot().txn().0).for_each(|txn| drop(history.insert(TxnId(txn), model.clone())));
-        for snapshot in &held {
+        for snapshot in held.iter().chain(&foreign_held) {
             assert_eq!(&contents(snapshot), &history[&snapshot.txn()], "a snapshot has changed");
         }
         assert_sound(&db);

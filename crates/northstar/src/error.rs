@@ -152,12 +152,6 @@ pub enum Error {
         /// What was asked for.
         time: CommitTime,
     },
-    /// The reader held its snapshot for longer than the policy allows: its pages may have been given to others.
-    #[error("the snapshot of transaction {txn} has expired: open a new one, or allow longer readers")]
-    SnapshotExpired {
-        /// The transaction it showed.
-        txn: TxnId,
-    },
     /// A pin of that name exists, or none exists that was to be removed.
     #[error("the pin {name:?} {what}")]
     Pin {
@@ -191,11 +185,9 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::StorageFull { .. }
-            | Self::Locked { .. }
-            | Self::WriteBusy
-            | Self::SnapshotExpired { .. }
-            | Self::TooManyReaders { .. } => ErrorKind::Retry,
+            Self::StorageFull { .. } | Self::Locked { .. } | Self::WriteBusy | Self::TooManyReaders { .. } => {
+                ErrorKind::Retry
+            }
             Self::Corrupt { .. } => ErrorKind::Repair,
             Self::Io { .. } | Self::Poisoned { .. } | Self::Closed => ErrorKind::Stop,
             Self::NotADatabase { .. }

@@ -33,8 +33,8 @@ mod store;
 mod tree;
 
 pub use db::{
-    At, Backup, Change, Commit, Compaction, Cursor, Database, Entry, Fault, Pin, Reader, RetainedState, Savepoint, Scan,
-    Snapshot, Stats, Tree, TreeStats, Verification, Watch, WriteTxn,
+    At, Backup, Change, Commit, Compaction, Cursor, Database, Entry, Fault, Pin, Reader, RetainedState, Savepoint,
+    Scan, Snapshot, Stats, Tree, TreeStats, Verification, Watch, WriteTxn,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CommitTime, TxnId};

@@ -55,7 +55,7 @@ pub struct LongReader {
     pub held_len: u64,
 }
 
-/// Called with a [`LongReader`], on the thread that commits, before the commit is acknowledged.
+/// Called with a [`LongReader`], on the thread that committed, after its commit.
 pub type LongReaderCallback = Arc<dyn Fn(LongReader) + Send + Sync>;
 
 /// How a database is opened. Start from [`Options::new`].

@@ -168,6 +168,16 @@ impl<R> Group<R> {
         self.wait(appended)
     }
 
+    /// Syncs the log, whether or not anything was appended: for a cut.
+    pub(crate) fn sync_cut(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        while state.syncing {
+            self.changed.wait(&mut state);
+        }
+        Self::check_state(&state)?;
+        Self::check_state(&self.lead(state))
+    }
+
     fn lead<'a>(&'a self, mut state: MutexGuard<'a, State<R>>) -> MutexGuard<'a, State<R>> {
         state.syncing = true;
         state = self.gather(state);

@@ -11,6 +11,7 @@ use super::{Inner, Retained, Writer};
 use crate::error::{Error, Result};
 use crate::id::{CommitTime, PageId, TxnId};
 use crate::log::AppendError;
+use crate::options::Background;
 use crate::page::{Page, PageKind, run_pages};
 use crate::store::{Catalog, Meta, RootRecord, Run, content_run};
 
@@ -46,12 +47,7 @@ impl Inner {
         if due == Due::No {
             return Ok(());
         }
-        let worker = self.worker.lock();
-        if let Some(worker) = &*worker {
-            worker.wake();
-        }
-        let has_worker = worker.is_some();
-        drop(worker);
+        let has_worker = self.options.background == Background::Thread && self.bell.ring();
         if !has_worker || due == Due::Now {
             return match self.checkpoint() {
                 // The commit is acknowledged; who wants to know asks for a checkpoint. What went wrong with a sync, all will know.
@@ -114,7 +110,7 @@ impl Inner {
                 self.group.switch_file(Arc::clone(writer.log.file()));
                 Ok(())
             }
-            Err(AppendError::Refused(error)) => Err(error),
+            Err(AppendError::Refused(error) | AppendError::Cut(error)) => Err(error),
             Err(AppendError::Broken(error)) => {
                 self.group.poison(&error);
                 Err(error)

@@ -36,6 +36,8 @@ use crate::tree::{self, Value, View, survey};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Database {
+    /// Dropped first: it stands on the rest.
+    worker: Option<Arc<Worker>>,
     pub(super) inner: Arc<Inner>,
 }
 
@@ -102,11 +104,11 @@ impl Database {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let background = options.background;
         let inner = open::open(path.as_ref(), options)?;
-        if background == Background::Thread {
-            let worker = Worker::start(&inner)?;
-            *inner.worker.lock() = Some(worker);
-        }
-        let db = Self { inner };
+        let worker = match background {
+            Background::Thread => Some(Arc::new(Worker::start(&inner)?)),
+            Background::Inline => None,
+        };
+        let db = Self { worker, inner };
         let due = db.inner.checkpoint_due(&db.inner.writer.lock());
         db.inner.after_commit(due)?;
         Ok(db)
@@ -129,7 +131,7 @@ impl Database {
         tree::get(&View::of(&self.inner.store), state.root, key)
     }
 
-    /// Begins the write transaction, once the one before has ended.
+    /// Begins the write transaction, once the one before has ended. A thread that has one already would wait for ever: for itself.
     ///
     /// # Errors
     /// [`Error::Poisoned`] or [`Error::Closed`].
@@ -190,8 +192,9 @@ impl Database {
     /// # Errors
     /// As for [`checkpoint`](Self::checkpoint).
     pub fn close(self) -> Result<()> {
-        let worker = self.inner.worker.lock().take();
-        drop(worker);
+        if let Some(worker) = &self.worker {
+            worker.stop();
+        }
         let written = self.inner.checkpoint();
         self.inner.writer.lock().closed = true;
         self.inner.commits.changed.notify_all();

@@ -55,15 +55,19 @@ impl Inner {
         }
     }
 
-    pub(super) fn look_for_long_readers(&self, writer: &Writer) {
-        let Some(callback) = &self.options.on_long_reader else { return };
-        let Some(oldest) = writer.live.first().filter(|_| writer.live.len() > 2) else { return };
+    /// The oldest snapshot, if too much waits for it and nobody was told yet.
+    pub(super) fn long_reader(&self, writer: &Writer) -> Option<LongReader> {
+        self.options.on_long_reader.as_ref()?;
+        let oldest = writer.live.first().filter(|_| writer.live.len() > 2)?;
         let held_len = writer.space.held_pages(oldest.txn) * self.store.page_size() as u64;
         if held_len <= self.options.long_reader_len {
             self.long_reader_told.store(false, Ordering::Relaxed);
-        } else if !self.long_reader_told.swap(true, Ordering::Relaxed) {
-            let age = self.vfs.now().saturating_sub(oldest.time.since_epoch());
-            callback(LongReader { txn: oldest.txn, age, held_len });
+            return None;
         }
+        if self.long_reader_told.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let age = self.vfs.now().saturating_sub(oldest.time.since_epoch());
+        Some(LongReader { txn: oldest.txn, age, held_len })
     }
 }

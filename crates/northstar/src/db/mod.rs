@@ -112,7 +112,7 @@ struct Inner {
     checkpointing: Mutex<()>,
     /// Woken at each commit that becomes visible, for watchers.
     commits: Arc<Commits>,
-    worker: Mutex<Option<worker::Worker>>,
+    bell: Arc<worker::Bell>,
     checkpoints: AtomicU64,
     long_reader_told: AtomicBool,
     shared: Arc<SharedState>,

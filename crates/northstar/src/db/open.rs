@@ -228,7 +228,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Arc<Inner>> {
         writer: Mutex::new(writer),
         checkpointing: Mutex::new(()),
         commits,
-        worker: Mutex::new(None),
+        bell: Arc::default(),
         checkpoints: AtomicU64::new(0),
         long_reader_told: AtomicBool::new(false),
         shared,
@@ -269,7 +269,7 @@ fn continue_log(
     };
     match active {
         Some(active) => LogWriter::replace_active(files, active.header.number, header).map_err(|error| match error {
-            AppendError::Refused(error) | AppendError::Broken(error) => error,
+            AppendError::Refused(error) | AppendError::Cut(error) | AppendError::Broken(error) => error,
         }),
         None => LogWriter::create(files.clone(), header),
     }

@@ -16,64 +16,76 @@ enum Call {
     Stop,
 }
 
+/// Calls the worker.
 #[derive(Debug, Default)]
-struct Bell {
+pub(super) struct Bell {
     call: Mutex<Call>,
     rung: Condvar,
 }
 
+impl Bell {
+    /// Asks for a checkpoint. False if there is no worker any more.
+    pub(super) fn ring(&self) -> bool {
+        let mut call = self.call.lock();
+        if *call == Call::None {
+            *call = Call::Checkpoint;
+            self.rung.notify_one();
+        }
+        *call != Call::Stop
+    }
+
+    fn wait(&self) -> Call {
+        let mut call = self.call.lock();
+        while *call == Call::None {
+            self.rung.wait(&mut call);
+        }
+        if *call == Call::Stop {
+            return Call::Stop;
+        }
+        std::mem::take(&mut *call)
+    }
+}
+
+/// The thread, as the handles of a database hold it together. It ends with the last of them, before the database does: who drops the last handle
+/// can open the file again at once.
 #[derive(Debug)]
 pub(super) struct Worker {
     bell: Arc<Bell>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Worker {
     pub(super) fn start(inner: &Arc<Inner>) -> Result<Self> {
-        let bell = Arc::new(Bell::default());
-        let (weak, own) = (Arc::downgrade(inner), Arc::clone(&bell));
+        let bell = Arc::clone(&inner.bell);
+        let weak = Arc::downgrade(inner);
         let thread = thread::Builder::new()
             .name("northstar-checkpoint".to_owned())
-            .spawn(move || Self::run(&weak, &own))
+            .spawn(move || Self::run(&weak, &bell))
             .map_err(|error| Error::io("start a thread for", &inner.path, error))?;
-        Ok(Self { bell, thread: Some(thread) })
-    }
-
-    pub(super) fn wake(&self) {
-        let mut call = self.bell.call.lock();
-        if *call == Call::None {
-            *call = Call::Checkpoint;
-            self.bell.rung.notify_one();
-        }
+        Ok(Self { bell: Arc::clone(&inner.bell), thread: Mutex::new(Some(thread)) })
     }
 
     fn run(inner: &Weak<Inner>, bell: &Bell) {
-        loop {
-            let mut call = bell.call.lock();
-            while *call == Call::None {
-                bell.rung.wait(&mut call);
-            }
-            if *call == Call::Stop {
-                return;
-            }
-            *call = Call::None;
-            drop(call);
+        while bell.wait() == Call::Checkpoint {
             let Some(inner) = inner.upgrade() else { return };
             // A full disk: the next commit calls again. A failed sync: the handle is poisoned, and says so to everybody.
             let _told_by_others = inner.checkpoint();
+        }
+    }
+
+    /// Ends the thread, and waits for that.
+    pub(super) fn stop(&self) {
+        *self.bell.call.lock() = Call::Stop;
+        self.bell.rung.notify_one();
+        if let Some(thread) = self.thread.lock().take() {
+            // It has nothing to say: a panic in it was printed where it happened.
+            let _joined = thread.join();
         }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        *self.bell.call.lock() = Call::Stop;
-        self.bell.rung.notify_one();
-        let Some(thread) = self.thread.take() else { return };
-        // The last handle may go on the worker's own thread, which ends by itself.
-        if thread.thread().id() != thread::current().id() {
-            // It has nothing to say: a panic in it was printed where it happened.
-            let _joined = thread.join();
-        }
+        self.stop();
     }
 }

@@ -23,8 +23,8 @@ const VALUE_LEN_MAX: usize = 256 << 20;
 /// From [`Database::begin`](crate::Database::begin) or [`Database::try_begin`](crate::Database::try_begin);
 /// [`Database::write`](crate::Database::write) wraps it around a closure.
 ///
-/// An error in the middle of a change ([`Error::Corrupt`], [`Error::Io`], [`Error::StorageFull`]) leaves the transaction as it may be: give
-/// it up. Errors of kind `FixInput` change nothing.
+/// After an error in the middle of a change ([`Error::Corrupt`], [`Error::Io`], [`Error::StorageFull`]) the transaction cannot be committed any
+/// more. Errors of kind `FixInput` change nothing.
 #[derive(Debug)]
 pub struct WriteTxn<'db> {
     inner: &'db Inner,
@@ -39,6 +39,8 @@ struct Open<'db> {
     directory: Directory,
     payload: Payload,
     appender: Option<(u32, Appender)>,
+    /// What went wrong in the middle of a change: it may be half done, and must not be committed.
+    broken: Option<Error>,
     /// How many savepoints were made: what an older count says of a savepoint's age.
     savepoints: Vec<u64>,
     next_savepoint: u64,
@@ -69,6 +71,7 @@ impl<'db> WriteTxn<'db> {
             directory,
             payload: Payload::default(),
             appender: None,
+            broken: None,
             savepoints: Vec::new(),
             next_savepoint: 0,
         };
@@ -155,10 +158,14 @@ impl<'db> WriteTxn<'db> {
         open.appender = None;
         let space = Allocator::File { space: &mut open.writer.space, page_size: store.page_size() };
         let mut editor = Editor { store, space, changes: &mut open.changes };
-        match open.directory.get_mut(tree.0) {
-            Some(state) => change(&mut editor, state, &mut open.payload),
-            None => Err(Error::UnknownTree { name: format!("number {}", tree.0) }),
+        let Some(state) = open.directory.get_mut(tree.0) else {
+            return Err(Error::UnknownTree { name: format!("number {}", tree.0) });
+        };
+        let done = change(&mut editor, state, &mut open.payload);
+        if let Err(error) = &done {
+            open.broken = Some(error.clone());
         }
+        done
     }
 
     fn check_entry(&self, key: &[u8], value: &[u8]) -> Result<()> {
@@ -404,17 +411,17 @@ impl<'db> WriteTxn<'db> {
         let inner = self.inner;
         let Some(open) = self.open.take() else { return Err(Error::Closed) };
         let page_size = inner.store.page_size();
-        let Open { mut writer, changes, directory, payload, .. } = open;
+        let Open { mut writer, changes, directory, payload, broken, .. } = open;
         let abandon = |writer: &mut Writer, changes: Changes| {
             changes.abandon(&mut Allocator::File { space: &mut writer.space, page_size });
         };
-        if payload.count == 0 && !(has_moved && changes.page_count() > 0) {
+        if payload.count == 0 && broken.is_none() && !(has_moved && changes.page_count() > 0) {
             let latest = writer.latest.txn;
             abandon(&mut writer, changes);
             // What it has read was committed, but maybe is not visible yet.
             return Ok(latest);
         }
-        if let Err(error) = inner.group.check() {
+        if let Err(error) = broken.map_or(Ok(()), Err).and_then(|()| inner.group.check()) {
             abandon(&mut writer, changes);
             return Err(error);
         }
@@ -434,6 +441,11 @@ impl<'db> WriteTxn<'db> {
                 abandon(&mut writer, changes);
                 return Err(error);
             }
+            Err(AppendError::Cut(error)) => {
+                abandon(&mut writer, changes);
+                inner.group.sync_cut()?;
+                return Err(error);
+            }
             Err(AppendError::Broken(error)) => {
                 abandon(&mut writer, changes);
                 inner.group.poison(&error);
@@ -443,9 +455,12 @@ impl<'db> WriteTxn<'db> {
         writer.appended_len += record.record_len();
         let barrier = inner.install(&mut writer, changes, directory, time, durable);
         let due = inner.checkpoint_due(&writer);
-        inner.look_for_long_readers(&writer);
+        let long_reader = inner.long_reader(&writer);
         drop(writer);
         inner.group.wait(barrier)?;
+        if let (Some(reader), Some(callback)) = (long_reader, &inner.options.on_long_reader) {
+            callback(reader);
+        }
         inner.after_commit(due)?;
         Ok(txn)
     }

@@ -44,6 +44,8 @@ pub(crate) struct LogWriter {
 pub(crate) enum AppendError {
     /// All is as it was.
     Refused(Error),
+    /// All is as it was once the file is synced. Nothing must be appended before that: a part of the record was there.
+    Cut(Error),
     /// Bytes of the record may stay: nothing more must be appended.
     Broken(Error),
 }
@@ -120,13 +122,14 @@ impl LogWriter {
         Ok(())
     }
 
-    /// A part of a record may be in the file, under a number that will be given out again. It is cut off, durably, before anything follows.
+    /// A part of a record may be in the file, under a number that will be given out again. It is cut off; the sync that makes this durable
+    /// is the group's, which lets no two syncs of the log overlap.
     fn wipe(&mut self, error: Error) -> AppendError {
-        let cut = self.file.set_len(self.offset).and_then(|()| self.file.sync_data());
+        let cut = self.file.set_len(self.offset);
         self.written_to = self.offset;
         self.reserved_to = self.offset;
         match cut {
-            Ok(()) => AppendError::Refused(error),
+            Ok(()) => AppendError::Cut(error),
             Err(_also) => AppendError::Broken(error),
         }
     }

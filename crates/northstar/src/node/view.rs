@@ -203,6 +203,17 @@ impl<'a> Node<'a> {
         LeafValue::Overflow(OverflowPointer::from_bytes(payload).unwrap_or(none))
     }
 
+    /// All that a cursor wants of an entry, with one look at its slot: the suffix, the tag, and where in the page the value begins.
+    #[inline]
+    pub(crate) fn leaf_entry(self, index: usize) -> (&'a [u8], u16, usize) {
+        let (_, offset, len) = self.leaf_slot(index);
+        let start = offset + TAG_LEN;
+        match self.bytes.get(offset..start + len).and_then(|cell| cell.split_first_chunk::<TAG_LEN>()) {
+            Some((tag, suffix)) => (suffix, u16::from_le_bytes(*tag), start + len),
+            None => (&[], 0, 0),
+        }
+    }
+
     /// Where in the page an inline value begins, for handles that outlive the borrow.
     #[inline]
     pub(crate) fn leaf_value_start(self, index: usize) -> usize {

@@ -5,7 +5,7 @@
 //! which there is one; the memory is given back when the last reference goes. Everything `unsafe` about pages is here and in
 //! `store/table.rs`.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -58,6 +58,13 @@ impl PageMut {
         let layout = layout(len);
         // SAFETY: the layout is not of size zero: the head is part of it.
         let memory = unsafe { alloc_zeroed(layout) };
+        // SAFETY: it was allocated with this layout, and its bytes are zeros.
+        unsafe { Self::with_head(memory, layout) }
+    }
+
+    /// # Safety
+    /// `memory` was allocated with `layout`, which is one of [`layout`]'s, and is initialised behind the head. It may be null.
+    unsafe fn with_head(memory: *mut u8, layout: Layout) -> Self {
         let Some(head) = NonNull::new(memory.cast::<Head>()) else { handle_alloc_error(layout) };
         let value = Head {
             references: AtomicUsize::new(1),
@@ -72,9 +79,18 @@ impl PageMut {
 
     /// A copy of `bytes`.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        let mut page = Self::zeroed(bytes.len());
-        page.copy_from_slice(bytes);
-        page
+        let layout = layout(bytes.len());
+        if layout.size() != HEAD_LEN + bytes.len() {
+            return Self::zeroed(0);
+        }
+        // SAFETY: the layout is not of size zero: the head is part of it.
+        let memory = unsafe { alloc(layout) };
+        if !memory.is_null() {
+            // SAFETY: there is room for as many bytes behind the head, in memory that nobody else has.
+            unsafe { memory.add(HEAD_LEN).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
+        // SAFETY: it was allocated with this layout, and its bytes were just written.
+        unsafe { Self::with_head(memory, layout) }
     }
 
     /// From now on it is shared and constant.

@@ -138,7 +138,12 @@ impl SharedView {
             match self.vfs.lock_byte(&self.path, FIRST_SLOT_BYTE + index as u64) {
                 Ok(lock) => {
                     let offset = SLOTS + (index * SLOT_LEN) as u64;
-                    return Ok(ReaderSlot { file: Arc::clone(&self.file), path: self.path.clone(), offset, _lock: lock });
+                    return Ok(ReaderSlot {
+                        file: Arc::clone(&self.file),
+                        path: self.path.clone(),
+                        offset,
+                        _lock: lock,
+                    });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(Error::io("lock a slot of", &self.path, error)),

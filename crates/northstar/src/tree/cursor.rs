@@ -7,13 +7,22 @@ use super::DEPTH_MAX;
 use super::read::{Held, Value, View};
 use crate::error::Result;
 use crate::id::PageId;
-use crate::node::{LeafValue, Node};
+use crate::node::{LeafValue, Node, OVERFLOW_TAG};
 use crate::page::PageHeader;
 
 #[derive(Debug)]
 struct Frame<'a> {
     page: Held<'a>,
     place: usize,
+    /// Entries of a leaf, separators of another page.
+    count: usize,
+}
+
+/// Where the value of the entry stands in its leaf.
+#[derive(Debug, Clone, Copy)]
+struct Inline {
+    start: usize,
+    len: usize,
 }
 
 /// Where a cursor stands.
@@ -32,13 +41,17 @@ pub(crate) struct Cursor<'a> {
     /// From the root to a leaf; empty when outside.
     frames: SmallVec<[Frame<'a>; 5]>,
     key: Vec<u8>,
+    /// Length of the leaf's prefix, which `key` begins with.
+    prefix_len: usize,
+    /// `None`: it stands in pages of its own.
+    inline: Option<Inline>,
     /// A large value of the entry, once it was asked for.
     overflow: Option<Value>,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(view: View<'a>, root: PageId) -> Self {
-        Self { view, root, frames: SmallVec::new(), key: Vec::new(), overflow: None }
+        Self { view, root, frames: SmallVec::new(), key: Vec::new(), prefix_len: 0, inline: None, overflow: None }
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -55,7 +68,8 @@ impl<'a> Cursor<'a> {
             let node = Node::new(&page);
             let place = choose(node);
             let (is_leaf, child) = (node.is_leaf(), node.child(place));
-            self.frames.push(Frame { page, place });
+            let count = node.count();
+            self.frames.push(Frame { page, place, count });
             if is_leaf {
                 return Ok(());
             }
@@ -65,17 +79,23 @@ impl<'a> Cursor<'a> {
     }
 
     /// After a move: the key of the entry, or outside.
+    #[inline]
     fn arrive(&mut self, leaf_changed: bool) -> bool {
-        self.overflow = None;
+        if self.overflow.is_some() {
+            self.overflow = None;
+        }
         let Some(frame) = self.frames.last() else { return false };
         let node = Node::new(&frame.page);
         if leaf_changed {
             self.key.clear();
             self.key.extend_from_slice(node.prefix());
+            self.prefix_len = self.key.len();
         } else {
-            self.key.truncate(node.prefix_len());
+            self.key.truncate(self.prefix_len);
         }
-        self.key.extend_from_slice(node.leaf_suffix(frame.place));
+        let (suffix, tag, start) = node.leaf_entry(frame.place);
+        self.key.extend_from_slice(suffix);
+        self.inline = (tag & OVERFLOW_TAG == 0).then_some(Inline { start, len: tag as usize });
         true
     }
 
@@ -99,7 +119,7 @@ impl<'a> Cursor<'a> {
         self.descend(self.root, |node| {
             if node.is_leaf() { node.search_leaf(key).unwrap_or_else(|place| place) } else { node.search_child(key) }
         })?;
-        let past_end = self.frames.last().is_some_and(|leaf| leaf.place >= Node::new(&leaf.page).count());
+        let past_end = self.frames.last().is_some_and(|leaf| leaf.place >= leaf.count);
         if past_end {
             return self.next_leaf();
         }
@@ -115,7 +135,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn next(&mut self) -> Result<bool> {
         let Some(leaf) = self.frames.last_mut() else { return self.first() };
-        if leaf.place + 1 < Node::new(&leaf.page).count() {
+        if leaf.place + 1 < leaf.count {
             leaf.place += 1;
             return Ok(self.arrive(false));
         }
@@ -126,10 +146,9 @@ impl<'a> Cursor<'a> {
     fn next_leaf(&mut self) -> Result<bool> {
         self.frames.pop();
         while let Some(frame) = self.frames.last_mut() {
-            let node = Node::new(&frame.page);
-            if frame.place < node.count() {
+            if frame.place < frame.count {
                 frame.place += 1;
-                let child = node.child(frame.place);
+                let child = Node::new(&frame.page).child(frame.place);
                 self.descend(child, |_| 0)?;
                 return Ok(self.arrive(true));
             }
@@ -182,6 +201,9 @@ impl<'a> Cursor<'a> {
     /// Reads the value of the entry if it stands in pages of its own.
     #[inline]
     pub(crate) fn load_value(&mut self) -> Result<()> {
+        if self.inline.is_some() {
+            return Ok(());
+        }
         let Some(leaf) = self.frames.last() else { return Ok(()) };
         if let LeafValue::Overflow(pointer) = Node::new(&leaf.page).leaf_value(leaf.place)
             && self.overflow.is_none()
@@ -194,13 +216,10 @@ impl<'a> Cursor<'a> {
     /// The value of the entry, after [`load_value`](Self::load_value); empty when outside.
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
-        if let Some(value) = &self.overflow {
-            return value;
-        }
-        let Some(leaf) = self.frames.last() else { return &[] };
-        match Node::new(&leaf.page).leaf_value(leaf.place) {
-            LeafValue::Inline(value) => value,
-            LeafValue::Overflow(_) => &[],
+        match (self.inline, self.frames.last()) {
+            (Some(Inline { start, len }), Some(leaf)) => leaf.page.get(start..start + len).unwrap_or_default(),
+            (None, Some(_)) => self.overflow.as_deref().unwrap_or_default(),
+            (_, None) => &[],
         }
     }
 }

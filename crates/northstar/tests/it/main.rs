@@ -4,6 +4,8 @@ mod basics;
 mod cartridge;
 mod crash;
 mod golden;
+mod isolation;
+mod kill;
 mod model;
 mod readers;
 mod threads;

@@ -45,7 +45,11 @@ impl std::fmt::Debug for Step {
 
 #[derive(Debug, Clone)]
 pub enum Action {
-    Transaction { steps: Vec<Step>, commits: bool, durable: bool },
+    Transaction {
+        steps: Vec<Step>,
+        commits: bool,
+        durable: bool,
+    },
     Checkpoint,
     Restart,
     Hold,

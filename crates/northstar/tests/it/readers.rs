@@ -118,7 +118,8 @@ fn readers_keep_up_with_a_writer_on_the_real_disk() {
                         let stamp = snapshot.get(Tree::DEFAULT, b"stamp 0").unwrap().map(|value| value.to_vec());
                         for n in 1..20 {
                             let key = format!("stamp {n}");
-                            let other = snapshot.get(Tree::DEFAULT, key.as_bytes()).unwrap().map(|value| value.to_vec());
+                            let other =
+                                snapshot.get(Tree::DEFAULT, key.as_bytes()).unwrap().map(|value| value.to_vec());
                             assert_eq!(other, stamp, "half a transaction is visible");
                         }
                         looks += 1;

@@ -20,7 +20,7 @@ fn options() -> Options {
 /// What transaction `n` puts under each of its keys.
 fn value(n: u64) -> Vec<u8> {
     let mut value = n.to_be_bytes().to_vec();
-    value.resize(8 + (n * 37 % 300) as usize + if n % 40 == 0 { 9000 } else { 0 }, n as u8);
+    value.resize(8 + (n * 37 % 300) as usize + if n.is_multiple_of(40) { 9000 } else { 0 }, n as u8);
     value
 }
 
@@ -37,7 +37,7 @@ fn child() {
             txn.put(Tree::DEFAULT, &((n * 5 + part * part) % 500).to_be_bytes(), &value(n)).unwrap();
         }
         txn.put(Tree::DEFAULT, b"newest", &n.to_be_bytes()).unwrap();
-        txn.commit_with(if n % 3 == 0 { Durability::Sync } else { Durability::Buffered }).unwrap();
+        txn.commit_with(if n.is_multiple_of(3) { Durability::Sync } else { Durability::Buffered }).unwrap();
         writeln!(out, "done {n}").unwrap();
         out.flush().unwrap();
     }

@@ -203,7 +203,7 @@ fn run(actions: &[Action], retention: u64) {
             }
             Action::ForeignLetGo => {
                 foreign_held.pop();
-                if foreign_held.len() % 2 == 0 {
+                if foreign_held.len().is_multiple_of(2) {
                     foreign = None;
                 }
             }

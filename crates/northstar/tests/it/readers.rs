@@ -9,7 +9,7 @@ use crate::basics::{assert_sound, open, options};
 
 fn put(db: &Database, n: u64) {
     db.write(|txn| {
-        txn.put(Tree::DEFAULT, &(n % 100).to_be_bytes(), &vec![n as u8; 200])?;
+        txn.put(Tree::DEFAULT, &(n % 100).to_be_bytes(), &[n as u8; 200])?;
         txn.put(Tree::DEFAULT, b"newest", &n.to_be_bytes()).map(drop)
     })
     .unwrap();

@@ -1,12 +1,13 @@
 //! fjall.
 
-use std::ops::Bound;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Metered, Op, Role};
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+
+use crate::scan;
 
 const BLOOM_BITS_PER_KEY: f32 = 10.0;
 /// The least that fjall accepts.
@@ -74,25 +75,16 @@ impl Engine for Fjall {
         limit: usize,
         seen: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
-        let bound = from.map_or(Bound::Unbounded, Bound::Included);
-        let mut count = 0;
-        let mut show = |entry: Guard| -> Result<()> {
+        let range = self.keyspace.range::<&[u8], _>(scan::bounds(from, direction));
+        let one = |entry: Guard| {
             let (key, value) = entry.into_inner()?;
             seen(&key, &value);
-            count += 1;
             Ok(())
         };
         match direction {
-            Direction::Forward => {
-                let range = self.keyspace.range::<&[u8], _>((bound, Bound::Unbounded));
-                range.take(limit).try_for_each(&mut show)?;
-            }
-            Direction::Reverse => {
-                let range = self.keyspace.range::<&[u8], _>((Bound::Unbounded, bound));
-                range.rev().take(limit).try_for_each(&mut show)?;
-            }
+            Direction::Forward => scan::show(range, limit, one),
+            Direction::Reverse => scan::show(range.rev(), limit, one),
         }
-        Ok(count)
     }
 
     fn settle(&self) -> Result<()> {
@@ -109,6 +101,7 @@ pub fn specs() -> Vec<EngineSpec> {
         role,
         notes,
         allocates_in_rust: true,
+        durable: true,
         open,
     };
     vec![

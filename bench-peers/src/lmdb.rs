@@ -1,12 +1,13 @@
 //! LMDB, by heed.
 
-use std::ops::Bound;
 use std::path::Path;
 
 use anyhow::Result;
 use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Metered, Op, Role};
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions};
+
+use crate::scan;
 
 const MAP_BYTES: usize = 64 << 30;
 
@@ -66,25 +67,16 @@ impl Engine for Lmdb {
         seen: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
         let transaction = self.env.read_txn()?;
-        let bound = from.map_or(Bound::Unbounded, Bound::Included);
-        let mut count = 0;
+        let bounds = scan::bounds(from, direction);
+        let one = |entry: heed::Result<(&[u8], &[u8])>| {
+            let (key, value) = entry?;
+            seen(key, value);
+            Ok(())
+        };
         match direction {
-            Direction::Forward => {
-                for entry in self.db.range(&transaction, &(bound, Bound::Unbounded))?.take(limit) {
-                    let (key, value) = entry?;
-                    seen(key, value);
-                    count += 1;
-                }
-            }
-            Direction::Reverse => {
-                for entry in self.db.rev_range(&transaction, &(Bound::Unbounded, bound))?.take(limit) {
-                    let (key, value) = entry?;
-                    seen(key, value);
-                    count += 1;
-                }
-            }
+            Direction::Forward => scan::show(self.db.range(&transaction, &bounds)?, limit, one),
+            Direction::Reverse => scan::show(self.db.rev_range(&transaction, &bounds)?, limit, one),
         }
-        Ok(count)
     }
 
     fn settle(&self) -> Result<()> {
@@ -100,6 +92,7 @@ pub fn spec() -> EngineSpec {
         notes: "maps its file, so the page cache is its memory and no budget holds; durability is one for the whole environment: \
                 MDB_NOSYNC where the benchmark is buffered; put-if-absent is native; there is nothing to compact",
         allocates_in_rust: false,
+        durable: true,
         open: |dir, options| Ok(Box::new(Lmdb::open(dir, options)?)),
     }
 }

@@ -5,6 +5,9 @@ mod fjall_engine;
 mod lmdb;
 mod redb_engine;
 mod rocks;
+mod scan;
+mod sled_engine;
+mod sqlite;
 
 use std::process::ExitCode;
 
@@ -25,6 +28,8 @@ fn main() -> ExitCode {
     all.extend(fjall_engine::specs());
     all.push(redb_engine::spec());
     all.push(lmdb::spec());
+    all.push(sqlite::spec());
+    all.push(sled_engine::spec());
     bench::cli::main(&all)
 }
 

@@ -1,11 +1,12 @@
 //! redb.
 
-use std::ops::Bound;
 use std::path::Path;
 
 use anyhow::Result;
 use bench::engine::{Direction, Durability, Engine, EngineOptions, EngineSpec, Metered, Op, Role};
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{AccessGuard, Builder, Database, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+
+use crate::scan;
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("default");
 
@@ -75,26 +76,16 @@ impl Engine for Redb {
         seen: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
         let transaction = self.db.begin_read()?;
-        let table = transaction.open_table(TABLE)?;
-        let bound = from.map_or(Bound::Unbounded, Bound::Included);
-        let mut count = 0;
+        let range = transaction.open_table(TABLE)?.range::<&[u8]>(scan::bounds(from, direction))?;
+        let one = |entry: Result<(AccessGuard<'_, &[u8]>, AccessGuard<'_, &[u8]>), StorageError>| {
+            let (key, value) = entry?;
+            seen(key.value(), value.value());
+            Ok(())
+        };
         match direction {
-            Direction::Forward => {
-                for entry in table.range::<&[u8]>((bound, Bound::Unbounded))?.take(limit) {
-                    let (key, value) = entry?;
-                    seen(key.value(), value.value());
-                    count += 1;
-                }
-            }
-            Direction::Reverse => {
-                for entry in table.range::<&[u8]>((Bound::Unbounded, bound))?.rev().take(limit) {
-                    let (key, value) = entry?;
-                    seen(key.value(), value.value());
-                    count += 1;
-                }
-            }
+            Direction::Forward => scan::show(range, limit, one),
+            Direction::Reverse => scan::show(range.rev(), limit, one),
         }
-        Ok(count)
     }
 
     fn settle(&self) -> Result<()> {
@@ -112,6 +103,7 @@ pub fn spec() -> EngineSpec {
         notes: "all the memory as cache; sync is Durability::Immediate, buffered is Durability::None, which a kill loses; a B-tree: \
                 there is nothing to compact",
         allocates_in_rust: true,
+        durable: true,
         open: |dir, options| Ok(Box::new(Redb::open(dir, options)?)),
     }
 }

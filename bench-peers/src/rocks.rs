@@ -116,6 +116,7 @@ pub fn specs() -> Vec<EngineSpec> {
         role,
         notes,
         allocates_in_rust: false,
+        durable: true,
         open,
     };
     vec![

@@ -149,6 +149,8 @@ pub struct EngineSpec {
     pub role: Role,
     /// How it is configured, and what it cannot do as asked.
     pub notes: &'static str,
+    /// False for an engine that takes part only where nothing is promised.
+    pub durable: bool,
     /// True if all its allocations go through Rust's allocator and can be counted.
     pub allocates_in_rust: bool,
     /// Opens a database.

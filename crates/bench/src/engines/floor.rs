@@ -172,6 +172,7 @@ pub fn floors() -> Vec<EngineSpec> {
         version: String::new(),
         role: Role::Floor,
         notes,
+        durable: true,
         allocates_in_rust: true,
         open,
     };

@@ -114,6 +114,7 @@ pub fn granite() -> EngineSpec {
         role: Role::Subject,
         notes: "defaults, without compression: Bloom filters of 10 bits, 16 KiB blocks, half the memory as write buffers; values of the \
                 client separated, its keys laid out as hashes",
+        durable: true,
         allocates_in_rust: true,
         open: |dir, options| Ok(Box::new(Granite::open(dir, options)?)),
     }

@@ -36,6 +36,7 @@ pub fn machine() -> EngineSpec {
         version: String::new(),
         role: Role::Machine,
         notes: "no store at all",
+        durable: true,
         allocates_in_rust: true,
         open: |_, _| Ok(Box::new(NoDatabase)),
     }

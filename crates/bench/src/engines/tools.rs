@@ -69,6 +69,7 @@ impl Tool {
             version: self.version(),
             role,
             notes,
+            durable: true,
             allocates_in_rust: self == Self::Timelapse,
             open: |_, _| Ok(Box::new(NoDatabase) as Box<dyn Engine>),
         }

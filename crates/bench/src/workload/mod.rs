@@ -261,6 +261,7 @@ impl Benchmark {
             (Kind::Machine(_), role) => role == Role::Machine,
             (_, Role::Machine) => false,
             (Kind::Micro(_), _) => engine.name == GRANITE,
+            _ if !engine.durable && self.needs_durability() => false,
             // A floor does not know which keys are present, so it cannot know how little must be written.
             (Kind::Commit(commit), Role::Floor) => commit.present_percent.is_none(),
             (_, Role::Floor) => false,
@@ -275,6 +276,21 @@ impl Benchmark {
             Kind::Commit(_) => Durability::Sync,
             Kind::Timelapse(workload) => workload.durability(),
             _ => Durability::Buffered,
+        }
+    }
+
+    /// True if some write of it must survive a power cut, measured or not.
+    fn needs_durability(&self) -> bool {
+        self.durability() == Durability::Sync || matches!(self.kind, Kind::Reopen(_) | Kind::Idle)
+    }
+
+    /// True if each of its operations has to wait for the disk at least once.
+    #[must_use]
+    pub fn syncs_each_operation(&self) -> bool {
+        match &self.kind {
+            // Where every key is present already, there may be nothing to write.
+            Kind::Commit(commit) => commit.writers == 1 && commit.present_percent.is_none(),
+            _ => self.durability() == Durability::Sync && self.writers() == 1,
         }
     }
 

@@ -75,6 +75,7 @@ fn memory_spec(open: crate::engine::Open) -> EngineSpec {
         version: String::new(),
         role: Role::Peer,
         notes: "a map, for tests",
+        durable: true,
         allocates_in_rust: true,
         open,
     }

@@ -15,10 +15,6 @@ pub fn bounds(from: Option<&[u8]>, direction: Direction) -> (Bound<&[u8]>, Bound
 }
 
 /// Shows up to `limit` of what comes, and counts it.
-pub fn show<T>(
-    entries: impl Iterator<Item = T>,
-    limit: usize,
-    mut one: impl FnMut(T) -> Result<()>,
-) -> Result<usize> {
+pub fn show<T>(entries: impl Iterator<Item = T>, limit: usize, mut one: impl FnMut(T) -> Result<()>) -> Result<usize> {
     entries.take(limit).try_fold(0, |count, entry| one(entry).map(|()| count + 1))
 }

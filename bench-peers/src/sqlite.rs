@@ -1,6 +1,5 @@
 //! SQLite, by rusqlite.
 
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -26,20 +25,29 @@ impl Sqlite {
         let writer = connect(&path, options.memory_bytes / 2)?;
         writer.pragma_update(None, "journal_mode", "wal")?;
         // In WAL mode FULL syncs the log with each commit; NORMAL only with its checkpoints, and a kill loses nothing.
-        writer.pragma_update(None, "synchronous", match options.durability {
-            Durability::Sync => "full",
-            Durability::Buffered => "normal",
-        })?;
+        writer.pragma_update(
+            None,
+            "synchronous",
+            match options.durability {
+                Durability::Sync => "full",
+                Durability::Buffered => "normal",
+            },
+        )?;
         // Rows of large values do not belong into an index's own tree.
         let rowid = if options.separate_values_from.is_some() { "" } else { " without rowid" };
-        writer.execute_batch(&format!("create table if not exists data (key blob primary key, value blob not null){rowid}"))?;
+        writer.execute_batch(&format!(
+            "create table if not exists data (key blob primary key, value blob not null){rowid}"
+        ))?;
         Ok(Self { path, writer: Mutex::new(writer), readers: Mutex::default(), reader_bytes: options.memory_bytes / 4 })
     }
 
-    fn reader(&self) -> Result<Lent<'_>> {
+    /// Lends a connection that nobody else reads with.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let free = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = free.map_or_else(|| connect(&self.path, self.reader_bytes), Ok)?;
-        Ok(Lent { connection: Some(connection), home: &self.readers })
+        let answer = read(&connection);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        answer
     }
 }
 
@@ -49,32 +57,6 @@ fn connect(path: &Path, memory_bytes: usize) -> Result<Connection> {
     // Negative: in KiB instead of pages.
     connection.pragma_update(None, "cache_size", -i64::try_from(memory_bytes >> 10)?)?;
     Ok(connection)
-}
-
-/// A connection that goes back when it is dropped.
-struct Lent<'a> {
-    connection: Option<Connection>,
-    home: &'a Mutex<Vec<Connection>>,
-}
-
-impl Deref for Lent<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("it is there until the drop")
-    }
-}
-
-impl DerefMut for Lent<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("it is there until the drop")
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).extend(self.connection.take());
-    }
 }
 
 impl Metered for Sqlite {}
@@ -94,13 +76,14 @@ impl Engine for Sqlite {
     }
 
     fn get(&self, key: &[u8], seen: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        let reader = self.reader()?;
-        let mut statement = reader.prepare_cached("select value from data where key = ?1")?;
-        let found = statement.query_row([key], |row| {
-            seen(row.get_ref(0)?.as_blob()?);
-            Ok(())
-        });
-        Ok(found.optional()?.is_some())
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("select value from data where key = ?1")?;
+            let found = statement.query_row([key], |row| {
+                seen(row.get_ref(0)?.as_blob()?);
+                Ok(())
+            });
+            Ok(found.optional()?.is_some())
+        })
     }
 
     fn scan(
@@ -110,21 +93,22 @@ impl Engine for Sqlite {
         limit: usize,
         seen: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
-        let reader = self.reader()?;
         let sql = match (direction, from) {
             (Direction::Forward, Some(_)) => "select key, value from data where key >= ?1 order by key limit ?2",
             (Direction::Forward, None) => "select key, value from data where ?1 is null order by key limit ?2",
             (Direction::Reverse, Some(_)) => "select key, value from data where key <= ?1 order by key desc limit ?2",
             (Direction::Reverse, None) => "select key, value from data where ?1 is null order by key desc limit ?2",
         };
-        let mut statement = reader.prepare_cached(sql)?;
-        let mut rows = statement.query(params![from, i64::try_from(limit).unwrap_or(i64::MAX)])?;
-        let mut count = 0;
-        while let Some(row) = rows.next()? {
-            seen(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
-            count += 1;
-        }
-        Ok(count)
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params![from, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut count = 0;
+            while let Some(row) = rows.next()? {
+                seen(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
+                count += 1;
+            }
+            Ok(count)
+        })
     }
 
     fn settle(&self) -> Result<()> {

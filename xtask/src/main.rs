@@ -5,6 +5,7 @@
 
 mod demo;
 mod deps;
+mod nightly;
 mod replay;
 mod tidy;
 mod workspace;
@@ -46,6 +47,8 @@ enum Command {
         #[arg(value_enum, default_value_t = demo::Part::Timelapse)]
         part: demo::Part,
     },
+    /// Run what takes too long for every change, and say in one summary what failed
+    Nightly(nightly::Nightly),
 }
 
 fn main() -> ExitCode {
@@ -60,10 +63,11 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<()> {
     let root = workspace::root()?;
-    match *command {
-        Command::Tidy { lower_ratchet } => tidy::run(&root, lower_ratchet),
+    match command {
+        Command::Tidy { lower_ratchet } => tidy::run(&root, *lower_ratchet),
         Command::Deps => deps::run(&root),
-        Command::Replay { suite, seed } => replay::run(&root, suite, seed),
-        Command::Demo { part } => demo::run(&root, part),
+        Command::Replay { suite, seed } => replay::run(&root, *suite, *seed),
+        Command::Demo { part } => demo::run(&root, *part),
+        Command::Nightly(nightly) => nightly::run(&root, nightly),
     }
 }

@@ -1,5 +1,6 @@
 //! What the kernel knows of this process and of a directory: processor time, traffic to the disk, resident memory, space.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -67,7 +68,7 @@ impl ProcessIo {
     }
 }
 
-/// Resident memory of this process.
+/// Resident memory of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct ResidentMemory {
     /// Memory with no file behind it.
@@ -82,11 +83,20 @@ impl ResidentMemory {
     /// The present values.
     ///
     /// # Errors
-    /// If `/proc/self/status` cannot be read.
+    /// If the system does not tell.
     pub fn now() -> Result<Self> {
-        let text = fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+        Self::of(std::process::id())
+    }
+
+    /// The present values of the process `id`.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn of(id: u32) -> Result<Self> {
+        let path = format!("/proc/{id}/status");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         let field = |name| {
-            let kibibytes = number_after(&text, name).with_context(|| format!("/proc/self/status has no {name}"))?;
+            let kibibytes = number_after(&text, name).with_context(|| format!("{path} has no {name}"))?;
             anyhow::Ok(kibibytes * 1024)
         };
         Ok(Self {
@@ -94,6 +104,20 @@ impl ResidentMemory {
             shared_bytes: field("RssShmem:")?,
             file_bytes: field("RssFile:")?,
         })
+    }
+
+    /// What a process at rest is told of by, beside what it had when it began.
+    #[must_use]
+    pub fn figures_at_rest(&self, before: &Self) -> BTreeMap<String, f64> {
+        [
+            ("idle_anonymous_bytes", self.anonymous_bytes),
+            ("idle_shared_bytes", self.shared_bytes),
+            ("idle_private_bytes", self.anonymous_bytes + self.shared_bytes),
+            ("idle_total_bytes", self.total_bytes()),
+            ("program_private_bytes", before.anonymous_bytes + before.shared_bytes),
+        ]
+        .map(|(name, bytes)| (name.to_owned(), bytes as f64))
+        .into()
     }
 
     /// All of it.

@@ -3,6 +3,7 @@
 mod judging;
 mod running;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use self::running::{BaselineArguments, RunArguments};
 use crate::engine::EngineSpec;
 use crate::floor::MachineFloor;
 use crate::workload::{Benchmark, Suite, registry};
-use crate::{cell, report, results};
+use crate::{cell, document, report, results};
 
 const DEFAULT_DIR: &str = "target/bench-data";
 const DEFAULT_OUT: &str = "target/bench-results";
@@ -58,6 +59,18 @@ enum Command {
         /// A directory on the disk that is meant.
         #[arg(long, default_value = ".")]
         dir: PathBuf,
+    },
+    /// Write the document on performance: its template, filled with figures from committed results.
+    Document {
+        /// The template.
+        #[arg(long, default_value = "bench/performance.md.in")]
+        template: PathBuf,
+        /// Where the directories are that it names.
+        #[arg(long, default_value = "bench/results")]
+        results: PathBuf,
+        /// The document.
+        #[arg(long, default_value = "docs/performance.md")]
+        out: PathBuf,
     },
     /// Print the JSON Schema of a result.
     Schema,
@@ -110,6 +123,11 @@ fn execute(arguments: Arguments, engines: &[EngineSpec]) -> Result<ExitCode> {
             );
             println!("sequential write: {:.0} MB/s", sequential_write_bytes_per_s / 1e6);
             println!("memcpy: {:.0} MB/s", memcpy_bytes_per_s / 1e6);
+        }
+        Command::Document { template, results, out } => {
+            let text = fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
+            let filled = document::fill(&text, &results).with_context(|| format!("in {}", template.display()))?;
+            fs::write(&out, filled).with_context(|| format!("cannot write {}", out.display()))?;
         }
         Command::Schema => print!("{}", results::schema()?),
         Command::Cell => cell::serve(engines, &benchmarks)?,

@@ -8,6 +8,26 @@ use crate::results::{Outcome, RunResult};
 
 type Figure = fn(&RunResult, &Measurement) -> Option<f64>;
 
+/// A figure by its name: a further figure of the benchmark, else a column, which for latencies may be in milliseconds too.
+#[must_use]
+pub fn figure_of(name: &str, result: &RunResult, done: &Measurement) -> Option<f64> {
+    if let Some(&value) = done.extra.get(name) {
+        return Some(value);
+    }
+    if let Some((_, figure)) = COLUMNS.into_iter().find(|(column, _)| *column == name) {
+        return figure(result, done);
+    }
+    if let Some(latency) = name.strip_suffix("_ms")
+        && let Some(microseconds) =
+            LATENCIES.contains(&latency).then(|| figure_of(&format!("{latency}_us"), result, done))
+    {
+        return microseconds.map(|value| value / 1e3);
+    }
+    done.extra.get(name).copied()
+}
+
+const LATENCIES: [&str; 3] = ["p50", "p95", "p99"];
+
 const COLUMNS: [(&str, Figure); 13] = [
     ("operations_per_s", series::operations_per_second),
     ("items_per_s", series::items_per_second),

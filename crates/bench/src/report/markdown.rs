@@ -20,7 +20,20 @@ enum Better {
 }
 
 /// Extra figures that describe the run and are not compared.
-const DESCRIPTIVE: [&str; 22] = [
+const DESCRIPTIVE: [&str; 35] = [
+    "collections",
+    "data_blocks_per_index_block",
+    "descriptors_last_third",
+    "descriptors_max",
+    "disk_bytes_last_third",
+    "disk_bytes_max",
+    "entries_per_data_block",
+    "file_bytes_per_entry",
+    "filter_bytes_per_entry",
+    "index_bytes_per_entry",
+    "memory_bytes_last_third",
+    "memory_bytes_max",
+    "reopened",
     "background_puts_per_s",
     "batches",
     "checkpoints",
@@ -185,6 +198,10 @@ fn section(text: &mut String, title: &str, groups: &[&(&str, Vec<Series<'_>>)], 
         return;
     }
     let _ = writeln!(text, "\n## {title}\n");
+    let all_series = || groups.iter().flat_map(|(_, all)| all.iter());
+    // Results from before something was measured have no column for it.
+    let columns: Vec<_> =
+        columns.iter().filter(|(_, figure)| all_series().any(|series| series.median(figure).is_some())).collect();
     let mut names = vec!["benchmark", "engine"];
     names.extend(columns.iter().map(|(name, _)| *name));
     names.push("spread");
@@ -277,7 +294,8 @@ fn comparison(text: &mut String, groups: &[(&str, Vec<Series<'_>>)]) {
     }
 }
 
-type AnyFigure<'f> = &'f dyn Fn(&RunResult, &Measurement) -> Option<f64>;
+/// A figure of a repeat.
+pub type AnyFigure<'f> = &'f dyn Fn(&RunResult, &Measurement) -> Option<f64>;
 
 fn compare(
     benchmark: &str,
@@ -293,7 +311,7 @@ fn compare(
     let against = |other: Option<&Series<'_>>| {
         other.and_then(|other| paired_ratio(subject, other, figure)).map_or("-".to_owned(), |ratio| {
             match (ratio.value.is_finite(), ratio.high.is_finite()) {
-                (true, true) => format!("{:.2} [{:.2}, {:.2}]", ratio.value, ratio.low, ratio.high),
+                (true, true) => interval(&ratio),
                 (true, false) => format!("{:.2}", ratio.value),
                 (false, _) => "-".to_owned(),
             }
@@ -325,8 +343,15 @@ fn best<'s, 'r>(
         .map(|(_, series)| series)
 }
 
+/// A ratio with its interval.
+#[must_use]
+pub fn interval(ratio: &Ratio) -> String {
+    format!("{:.2} [{:.2}, {:.2}]", ratio.value, ratio.low, ratio.high)
+}
+
 /// The ratio over the repeats that both have, drawn together: they ran beside each other.
-fn paired_ratio(above: &Series<'_>, below: &Series<'_>, figure: AnyFigure<'_>) -> Option<Ratio> {
+#[must_use]
+pub fn paired_ratio(above: &Series<'_>, below: &Series<'_>, figure: AnyFigure<'_>) -> Option<Ratio> {
     let pairs: Vec<(f64, f64)> = above
         .measured
         .iter()
@@ -355,7 +380,8 @@ fn failures(text: &mut String, results: &[RunResult]) {
 }
 
 /// Three significant digits, and no more places than help.
-fn number(value: f64) -> String {
+#[must_use]
+pub fn number(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude >= 100.0 || value == 0.0 {
         let whole = format!("{value:.0}");

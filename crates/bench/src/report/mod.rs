@@ -11,8 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-pub use csv::csv;
-pub use markdown::markdown;
+pub use csv::{csv, figure_of};
+pub use markdown::{interval, markdown, number, paired_ratio};
 pub use series::{Series, group};
 
 use crate::results::RunResult;

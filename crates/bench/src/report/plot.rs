@@ -27,6 +27,8 @@ const THROUGHPUT: (i32, i32) = (620, 900);
 const DOT_PIXELS: i32 = 4;
 const BAR_PIXELS: i32 = 12;
 const DASH_PIXELS: i32 = 4;
+/// From here on powers of ten are marks enough.
+const WIDE_RATIO: f64 = 300.0;
 const GREY: RGBColor = RGBColor(120, 120, 120);
 const INK: RGBColor = RGBColor(30, 30, 30);
 
@@ -119,10 +121,10 @@ impl Plot {
         area.draw(&Text::new(self.title.clone(), (10, 8), style(INK, HPos::Left)))?;
         area.draw(&Text::new("p50 to p99, us", (LATENCY.0, 26), style(GREY, HPos::Left)))?;
         area.draw(&Text::new("items/s", (THROUGHPUT.0, 26), style(GREY, HPos::Left)))?;
-        for power in scale.powers() {
-            let x = scale.x(power);
+        for mark in scale.marks() {
+            let x = scale.x(mark);
             area.draw(&PathElement::new([(x, HEAD_PIXELS), (x, bottom)], GREY.mix(0.3)))?;
-            area.draw(&Text::new(short(power), (x, bottom + 6), style(GREY, HPos::Center)))?;
+            area.draw(&Text::new(short(mark), (x, bottom + 6), style(GREY, HPos::Center)))?;
         }
         if let Some(floor) = self.floor_us {
             let x = scale.x(floor);
@@ -186,10 +188,12 @@ impl Scale {
         LATENCY.0 + (f64::from(LATENCY.1 - LATENCY.0) * share) as i32
     }
 
-    /// The powers of ten on the scale.
-    fn powers(&self) -> impl Iterator<Item = f64> {
-        let (first, last) = (self.low.log10().ceil() as i32, self.high.log10().floor() as i32);
-        (first..=last).map(|power| 10_f64.powi(power))
+    /// The powers of ten on the scale; where there are hardly any, their doubles and halves too.
+    fn marks(&self) -> impl Iterator<Item = f64> {
+        let steps: &[f64] = if self.high / self.low < WIDE_RATIO { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
+        let all = (first..=last).flat_map(move |power| steps.iter().map(move |step| step * 10_f64.powi(power)));
+        all.filter(|mark| (self.low..=self.high).contains(mark))
     }
 }
 

@@ -54,15 +54,7 @@ pub(super) fn run(site: &Site<'_>) -> Result<Measurement> {
     engine.trim()?;
     process::release_free_memory();
     thread::sleep(REST);
-    let idle = ResidentMemory::now()?;
-    let figures = [
-        ("idle_anonymous_bytes", idle.anonymous_bytes),
-        ("idle_shared_bytes", idle.shared_bytes),
-        ("idle_private_bytes", idle.anonymous_bytes + idle.shared_bytes),
-        ("idle_total_bytes", idle.total_bytes()),
-        ("program_private_bytes", program.anonymous_bytes + program.shared_bytes),
-    ];
-    done.extra = figures.into_iter().map(|(name, bytes)| (name.to_owned(), bytes as f64)).collect();
+    done.extra = ResidentMemory::now()?.figures_at_rest(&program);
     Ok(done)
 }
 

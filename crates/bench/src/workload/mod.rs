@@ -8,6 +8,7 @@ mod micro;
 mod read;
 mod reopen;
 mod settle;
+mod soak;
 mod timelapse;
 mod ycsb;
 
@@ -205,6 +206,7 @@ enum Kind {
     Settle(settle::Settle),
     Reopen(reopen::Reopen),
     Idle,
+    Soak,
     Machine(machine::Machine),
     Micro(micro::Micro),
     Timelapse(timelapse::Workload),
@@ -233,7 +235,7 @@ impl Benchmark {
         let suite = match kind {
             Kind::Machine(_) => Suite::Machine,
             Kind::Micro(_) => Suite::Micro,
-            Kind::Reopen(_) => Suite::Hardening,
+            Kind::Reopen(_) | Kind::Soak => Suite::Hardening,
             Kind::Timelapse(workload) => workload.suite(),
             _ => Suite::Peers,
         };
@@ -260,7 +262,7 @@ impl Benchmark {
             _ if Tool::of(engine).is_some() => false,
             (Kind::Machine(_), role) => role == Role::Machine,
             (_, Role::Machine) => false,
-            (Kind::Micro(_), _) => engine.name == GRANITE,
+            (Kind::Micro(_) | Kind::Soak, _) => engine.name == GRANITE,
             _ if !engine.durable && self.needs_durability() => false,
             // A floor does not know which keys are present, so it cannot know how little must be written.
             (Kind::Commit(commit), Role::Floor) => commit.present_percent.is_none(),
@@ -281,7 +283,7 @@ impl Benchmark {
 
     /// True if some write of it must survive a power cut, measured or not.
     fn needs_durability(&self) -> bool {
-        self.durability() == Durability::Sync || matches!(self.kind, Kind::Reopen(_) | Kind::Idle)
+        self.durability() == Durability::Sync || matches!(self.kind, Kind::Reopen(_) | Kind::Idle | Kind::Soak)
     }
 
     /// True if each of its operations has to wait for the disk at least once.
@@ -335,6 +337,7 @@ impl Benchmark {
             Kind::Settle(settle) => settle.run(site),
             Kind::Reopen(reopen) => reopen.run(site),
             Kind::Idle => idle::run(site),
+            Kind::Soak => soak::run(site),
             Kind::Machine(machine) => machine.run(site),
             Kind::Micro(micro) => micro.run(site),
             Kind::Timelapse(workload) => workload.run(site),
@@ -354,6 +357,7 @@ pub fn registry() -> Vec<Benchmark> {
     all.extend(settle::benchmarks());
     all.extend(reopen::benchmarks());
     all.extend(idle::benchmarks());
+    all.extend(soak::benchmarks());
     all.extend(timelapse::benchmarks());
     all
 }

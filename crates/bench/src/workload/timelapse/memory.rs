@@ -82,19 +82,14 @@ fn idle(site: &Site<'_>, files: u64) -> Result<Measurement> {
     watching.subject.repository.db().trim()?;
     process::release_free_memory();
     thread::sleep(REST);
-    let idle = ResidentMemory::now()?;
+    done.extra = ResidentMemory::now()?.figures_at_rest(&program);
     let stats = watching.watcher.stats();
     let figures = [
-        ("idle_anonymous_bytes", idle.anonymous_bytes),
-        ("idle_shared_bytes", idle.shared_bytes),
-        ("idle_private_bytes", idle.anonymous_bytes + idle.shared_bytes),
-        ("idle_total_bytes", idle.total_bytes()),
-        ("program_private_bytes", program.anonymous_bytes + program.shared_bytes),
         ("watches", stats.watches as u64),
         ("watch_table_bytes", stats.table_bytes as u64),
         ("kernel_watch_bytes", stats.kernel_bytes),
     ];
-    done.extra = figures.map(|(name, bytes)| (name.to_owned(), bytes as f64)).into();
+    done.extra.extend(figures.map(|(name, bytes)| (name.to_owned(), bytes as f64)));
     Ok(done)
 }
 

@@ -18,6 +18,7 @@ mod program;
 mod repository;
 mod restore;
 mod saves;
+mod soak;
 mod text;
 mod tree;
 mod watching;
@@ -91,6 +92,7 @@ pub(super) enum Workload {
     Memory(Memory),
     History,
     Program(Program),
+    Soak,
 }
 
 impl Workload {
@@ -107,7 +109,7 @@ impl Workload {
     pub(super) const fn suite(self) -> Suite {
         match self {
             Self::Objects(_) | Self::Function(_) | Self::Journal => Suite::Micro,
-            Self::Flood => Suite::Hardening,
+            Self::Flood | Self::Soak => Suite::Hardening,
             _ => Suite::Macro,
         }
     }
@@ -150,6 +152,7 @@ impl Workload {
             Self::Memory(memory) => memory.run(site),
             Self::History => history::run(site, contender),
             Self::Program(program) => program.run(site, contender),
+            Self::Soak => soak::run(site),
         }
     }
 }
@@ -213,7 +216,7 @@ pub(super) fn benchmarks() -> Vec<Benchmark> {
     for benchmark in &mut all {
         // Too long for every day, or in need of a program that is built apart.
         benchmark.by_name_only = match benchmark.kind {
-            Kind::Timelapse(Workload::Program(_)) => true,
+            Kind::Timelapse(Workload::Program(_) | Workload::Soak) => true,
             Kind::Timelapse(Workload::Journal) => false,
             _ => benchmark.name.ends_with("/1m"),
         };
@@ -227,7 +230,7 @@ const TREE_ENTRIES: [u64; 4] = [1, 10, 100, 1000];
 const CI_FILES_MAX: u64 = 10_000;
 
 /// Name, operations in the ci profile or 0, what it is.
-const WORKLOADS: [(&str, u64, &str, Workload); 24] = [
+const WORKLOADS: [(&str, u64, &str, Workload); 25] = [
     (
         "save-to-durable",
         0,
@@ -306,5 +309,11 @@ const WORKLOADS: [(&str, u64, &str, Workload); 24] = [
         0,
         "`tl flush` of one save, a daemon on 10,000 files; Git: add -A, commit",
         Workload::Program(Program::Flush),
+    ),
+    (
+        "program/soak",
+        0,
+        "a daemon under saves, flushes and collections for the time of a run: memory, descriptors and disk must come to rest",
+        Workload::Soak,
     ),
 ];

@@ -81,14 +81,14 @@ impl Program {
 }
 
 /// A protected working directory, with a home and sockets of its own. They are short-lived and have short paths.
-struct Daemon {
+pub(super) struct Daemon {
     program: PathBuf,
     home: PathBuf,
     root: PathBuf,
 }
 
 impl Daemon {
-    fn start(root: &Path) -> Result<Self> {
+    pub(super) fn start(root: &Path) -> Result<Self> {
         let program = std::env::current_exe().context("where is this program?")?.with_file_name("tl");
         ensure!(program.exists(), "{} is not there: build it with `cargo build --release -p tl`", program.display());
         let home = std::env::temp_dir().join(format!("tl-bench-{}", std::process::id()));
@@ -101,7 +101,7 @@ impl Daemon {
         Ok(daemon)
     }
 
-    fn tl(&self, arguments: &[&str]) -> Result<Vec<u8>> {
+    pub(super) fn tl(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(&self.root).stdin(Stdio::null()).env_clear();
         for variable in ["HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"] {
@@ -113,7 +113,12 @@ impl Daemon {
         Ok(output.stdout)
     }
 
-    fn end(self) -> Result<()> {
+    /// Where its stores are.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub(super) fn end(self) -> Result<()> {
         self.tl(&["stop"]).map(drop)
     }
 }

@@ -29,18 +29,24 @@ impl Service {
         };
         let (mut found, mut compared) = (0, 0);
         let history = if paths.is_empty() { PathHistory::default() } else { self.repository.path_history() };
-        let candidates = history.candidates(self.repository.journal(), &paths, bounds(query), order)?;
-        for (looked_at, checkpoint) in candidates.enumerate() {
+        let mut candidates = history.candidates(self.repository.journal(), &paths, bounds(query), order)?.peekable();
+        let (mut looked_at, mut older) = (0, None);
+        while let Some(checkpoint) = candidates.next() {
             let checkpoint = checkpoint?;
+            if order == Order::NewestFirst {
+                older = candidates.peek().and_then(|next| next.as_ref().ok()).map(|next| next.id);
+            }
+            let beside = older.replace(checkpoint.id);
             if found >= limit || looked_at >= LOOKED_AT_MAX || compared >= COMPARED_MAX {
                 return Ok(Answer::Page(Page { next: Some(to_id(checkpoint.id)) }));
             }
+            looked_at += 1;
             if !is_of(query, &checkpoint) {
                 continue;
             }
             if !paths.is_empty() || query.deleted {
                 compared += 1;
-                if !self.touches(&checkpoint, &paths, query.deleted)? {
+                if !self.touches(&checkpoint, beside, &paths, query.deleted)? {
                     continue;
                 }
             }
@@ -50,22 +56,37 @@ impl Service {
         Ok(Answer::Page(Page { next: None }))
     }
 
-    /// True if the checkpoint changed something at or below one of `paths` (anywhere if there are none), or removed a file there.
-    fn touches(&self, checkpoint: &Checkpoint, paths: &[RepoPathBuf], deleted: bool) -> Result<bool, Failure> {
+    /// True if the checkpoint changed something at or below one of `paths` (anywhere if there are none), or removed a file there. `beside` is one that is there, most likely its parent.
+    fn touches(
+        &self,
+        checkpoint: &Checkpoint,
+        beside: Option<CheckpointId>,
+        paths: &[RepoPathBuf],
+        deleted: bool,
+    ) -> Result<bool, Failure> {
         if deleted && checkpoint.stats.files_removed == 0 {
             return Ok(false);
         }
-        let is_related = |path: &RepoPath| {
-            checkpoint.touched.listed.iter().any(|touched| touched.starts_with(path) || path.starts_with(touched))
-        };
-        let is_listed = checkpoint.touched.more || paths.is_empty() || paths.iter().any(|path| is_related(path));
         let journal = self.repository.journal();
-        // What is listed is what differs from the parent that it was made from. If that was thinned, the one that stands for it differs in more.
-        let made_from = match checkpoint.parents.first().filter(|_| !is_listed) {
-            Some(parent) if journal.contains(*parent)? => return Ok(false),
-            None if !is_listed => return Ok(false),
-            _ => journal.parents(checkpoint)?,
-        };
+        let is_as_listed = checkpoint.lists_all()
+            && match checkpoint.parents.first() {
+                Some(parent) => beside == Some(*parent) || journal.contains(*parent)?,
+                None => true,
+            };
+        if is_as_listed && !paths.is_empty() {
+            let is_any = |is_related: fn(&RepoPath, &RepoPath) -> bool| {
+                let listed = &checkpoint.touched.listed;
+                paths.iter().any(|path| listed.iter().any(|touched| is_related(path, touched)))
+            };
+            if !deleted && checkpoint.lists_exactly() && is_any(|path, touched| touched.starts_with(path)) {
+                return Ok(true);
+            }
+            // Below a directory that is listed something may differ, and nothing anywhere else.
+            if !is_any(|path, touched| touched.starts_with(path) || path.starts_with(touched)) {
+                return Ok(false);
+            }
+        }
+        let made_from = journal.parents(checkpoint)?;
         let before = made_from.first().map_or(ObjectId::EMPTY_TREE, |parent| parent.root);
         if deleted {
             return self.removes(&before, &checkpoint.root, paths);

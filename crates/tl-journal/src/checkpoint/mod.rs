@@ -241,6 +241,21 @@ pub struct Checkpoint {
     pub provenance: Provenance,
 }
 
+impl Checkpoint {
+    /// True if nothing but the listed paths, and what is below them, differs from the tree of the first parent that it was made from (from no tree, if it has none). If that parent is
+    /// gone, the difference of the trees tells. A start lists what it found, which may have been compared with nothing.
+    #[must_use]
+    pub const fn lists_all(&self) -> bool {
+        !self.touched.more && !matches!(self.reason, Reason::Startup)
+    }
+
+    /// True if in addition each listed path does differ: updates found it so.
+    #[must_use]
+    pub const fn lists_exactly(&self) -> bool {
+        self.lists_all() && matches!(self.reason, Reason::FsBatch | Reason::Manual | Reason::BeforeRestore)
+    }
+}
+
 /// A checkpoint before the journal gives it id, sequence number and generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {

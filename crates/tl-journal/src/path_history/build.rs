@@ -8,7 +8,7 @@ use northstar::cartridge::{Entry, Order as Keys, Position, Scan};
 use tl_core::{Change, ObjectId, RepoPathBuf};
 
 use super::{STREAM, position_of};
-use crate::checkpoint::{Checkpoint, CheckpointId, Reason};
+use crate::checkpoint::{Checkpoint, CheckpointId};
 use crate::error::{Error, Result};
 use crate::journal::Journal;
 use crate::repository::Repository;
@@ -100,9 +100,7 @@ impl Repository {
             Some(parent) if known.is_none() => self.journal().contains(*parent)?,
             _ => true,
         };
-        // What is listed differs from the parent that the checkpoint was made from, and whoever imports lists nothing.
-        let is_listed = !checkpoint.touched.listed.is_empty() || checkpoint.reason != Reason::Import;
-        if is_there && is_listed && !checkpoint.touched.more {
+        if is_there && checkpoint.lists_all() {
             return checkpoint.touched.listed.iter().try_for_each(visit);
         }
         let root = match known {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tl_core::{Entry, ObjectId, RepoPath, RepoPathBuf};
-use tl_journal::{Checkpoint, CheckpointId, Order, PathHistory, Repository};
+use tl_journal::{Checkpoint, CheckpointId, Draft, Order, PathHistory, Reason, Repository};
 
 use crate::lab::{Lab, path};
 
@@ -277,6 +277,56 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
             fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
+}
+
+/// If it fails, the checkpoint of a repair, which lists what it found and not what differs, hides what was removed before it.
+#[test]
+fn what_is_no_list_of_differences_is_not_taken_for_one() {
+    let lab = Lab::new();
+    lab.write("a", "1");
+    let without = lab.update(["a"]).checkpoint.unwrap();
+    lab.write("b", "1");
+    lab.update(["b"]);
+    let listed = tl_journal::Touched { listed: vec![path("a")], more: false };
+    let parents = vec![lab.head().id];
+    let draft = Draft { parents, touched: listed, ..Draft::new(Reason::Startup, without.root) };
+    let vfs = &*lab.repository.config().vfs;
+    lab.repository.journal().append(draft, vfs, granite::Durability::Buffered).unwrap();
+    lab.repository.build_path_history().unwrap();
+    check(&lab.repository, &["a", "b"].into_iter().map(path).collect());
+    let history = lab.repository.path_history();
+    assert_eq!(by_history(&lab.repository, &history, &[path("b")], ALL, Order::OldestFirst).0, [2, 3]);
+}
+
+/// If it fails, what the log takes for a list of differences is none.
+#[test]
+fn a_list_of_differences_is_exactly_that() {
+    let lab = Lab::new();
+    let mut random = StdRng::seed_from_u64(5);
+    let mut paths = BTreeSet::new();
+    save_some(&lab, &mut random, 150, &mut paths);
+    let mut lists = 0;
+    for checkpoint in lab.repository.journal().walk(.., Order::OldestFirst).unwrap().map(Result::unwrap) {
+        if checkpoint.lists_exactly() {
+            lists += 1;
+            assert!(checkpoint.lists_all());
+            for listed in &checkpoint.touched.listed {
+                assert!(
+                    touches(&lab.repository, &checkpoint, std::slice::from_ref(listed)),
+                    "{listed} in {checkpoint:?}"
+                );
+            }
+            for path in &paths {
+                let is_listed =
+                    checkpoint.touched.listed.iter().any(|listed| listed.starts_with(path) || path.starts_with(listed));
+                assert!(
+                    is_listed || !touches(&lab.repository, &checkpoint, std::slice::from_ref(path)),
+                    "{path} in {checkpoint:?}"
+                );
+            }
+        }
+    }
+    assert!(lists > 50);
 }
 
 /// If it fails, a position that was thinned makes the history useless, and it is built for nothing.

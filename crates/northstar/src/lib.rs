@@ -6,6 +6,7 @@
 //! - [`Cursor`] and [`Scan`] walk in the order of keys, both ways.
 //! - [`Reader`] reads live what another process writes.
 //! - [`Watch`] is the stream of commits; [`Snapshot::changes_since`] the difference of two states.
+//! - [`queue::Queue`] is a durable queue of tasks in a tree.
 //!
 //! The disk, the clock and randomness come in through the crate `vfs`; nothing here looks at the environment or the terminal, and nothing
 //! knows an async runtime.
@@ -28,6 +29,7 @@ mod log;
 mod node;
 mod options;
 mod page;
+pub mod queue;
 mod shared;
 mod store;
 mod tree;

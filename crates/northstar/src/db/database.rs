@@ -201,6 +201,11 @@ impl Database {
         written
     }
 
+    /// The disk and the clock that it works with.
+    pub(crate) fn vfs(&self) -> &Arc<dyn vfs::Vfs> {
+        &self.inner.vfs
+    }
+
     /// What it has done and holds.
     #[must_use]
     pub fn stats(&self) -> Stats {

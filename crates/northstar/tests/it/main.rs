@@ -7,5 +7,6 @@ mod golden;
 mod isolation;
 mod kill;
 mod model;
+mod queue;
 mod readers;
 mod threads;

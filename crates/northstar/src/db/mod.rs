@@ -7,6 +7,8 @@ mod checkpoint;
 mod copy;
 mod database;
 mod install;
+#[cfg(test)]
+mod lying_pages;
 mod open;
 mod past;
 mod reader;

@@ -5,11 +5,14 @@ use vfs::OpenMode;
 
 use super::database::Database;
 use super::open::load_directory;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::{PageId, TxnId};
 use crate::log::{Operations, Walk};
 use crate::store::{META_PAGES, Run, TreeState};
 use crate::tree::{View, survey};
+
+/// Pages that may have been given out and neither written nor used, as by a transaction that was given up.
+const UNWRITTEN_MAX: u64 = 1 << 20;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,22 +51,38 @@ impl Verification {
 }
 
 /// Which pages are taken, by what.
-#[derive(Default)]
-struct Uses(HashMap<u32, bool>);
+struct Uses {
+    pages: HashMap<u32, bool>,
+    /// Pages of the file: what is said to be behind them is not counted one by one.
+    page_count: u32,
+    outside: Option<PageId>,
+}
 
 impl Uses {
+    fn of_file(page_count: u32) -> Self {
+        Self { pages: HashMap::new(), page_count, outside: None }
+    }
+
+    fn ids(&mut self, run: Run) -> std::ops::Range<u32> {
+        match run.start.0.checked_add(run.pages) {
+            Some(end) if end <= self.page_count => run.start.0..end,
+            _ => {
+                self.outside.get_or_insert(run.start);
+                0..0
+            }
+        }
+    }
+
     /// Notes pages of a state. Several states may have one page.
     fn of_state(&mut self, run: Run) {
-        self.0.extend((0..run.pages).map(|place| (run.start.0 + place, true)));
+        let ids = self.ids(run);
+        self.pages.extend(ids.map(|id| (id, true)));
     }
 
     /// Notes pages that nobody has. Returns the first that somebody has, or that was noted before.
     fn unused(&mut self, run: Run) -> Option<PageId> {
-        (0..run.pages)
-            .map(|place| run.start.0 + place)
-            .filter(|id| self.0.insert(*id, false).is_some())
-            .map(PageId)
-            .next()
+        let ids = self.ids(run);
+        ids.filter(|id| self.pages.insert(*id, false).is_some()).map(PageId).next()
     }
 }
 
@@ -78,7 +97,7 @@ impl Database {
         let _no_checkpoint = inner.checkpointing.lock();
         let writer = inner.writer.lock();
         let mut found = Verification::default();
-        let mut uses = Uses::default();
+        let mut uses = Uses::of_file(writer.space.page_count());
         let view = View::of(&inner.store);
         let mut check = |found: &mut Verification, tree: &TreeState, newest: TxnId| {
             let survey = survey(view, tree, newest, true);
@@ -111,10 +130,10 @@ impl Database {
         for (txn, directory) in live {
             for tree in &directory.trees {
                 let survey = survey(view, tree, txn, false);
-                survey.runs.iter().for_each(|run| uses.of_state(*run));
+                survey.runs.iter().filter(|run| !run.start.is_virtual()).for_each(|run| uses.of_state(*run));
             }
         }
-        found.used_pages = uses.0.len() as u64;
+        found.used_pages = uses.pages.len() as u64;
         match writer.space.survey(&inner.store) {
             Err(error) => found.fault(None, None, format!("the free list cannot be read: {error}")),
             Ok(space) => {
@@ -132,13 +151,20 @@ impl Database {
             }
         }
         let page_count = writer.space.page_count();
-        let lost: Vec<u32> = (META_PAGES..page_count).filter(|id| !uses.0.contains_key(id)).collect();
-        if let Some(first) = lost.first() {
-            found.fault(
-                Some(PageId(*first)),
-                None,
-                format!("{} pages are neither free nor in use, this one the first", lost.len()),
-            );
+        let file_len = inner.store.file().len().map_err(|error| Error::io("measure", &inner.path, error))?;
+        // What was given out and not written yet can be behind the end of the file, but that is in memory.
+        let written = file_len.div_ceil(inner.store.page_size() as u64) + inner.store.unwritten_len() as u64;
+        if u64::from(page_count) > written + UNWRITTEN_MAX {
+            found.fault(None, None, format!("the file should have {page_count} pages, which is more than it can have"));
+        } else {
+            let mut lost = (META_PAGES..page_count).filter(|id| !uses.pages.contains_key(id));
+            if let Some(first) = lost.next() {
+                let what = format!("{} pages are neither free nor in use, this one the first", lost.count() + 1);
+                found.fault(Some(PageId(first)), None, what);
+            }
+        }
+        if let Some(page) = uses.outside {
+            found.fault(Some(page), None, "something points to pages that the file has not");
         }
         let position = writer.meta.root.log;
         drop(writer);

@@ -226,8 +226,15 @@ impl<'db> WriteTxn<'db> {
             if keys.is_empty() {
                 return Ok(removed);
             }
+            let before = removed;
             for key in &keys {
                 removed += u64::from(self.delete(tree, key)?);
+            }
+            if removed == before {
+                return Err(self
+                    .inner
+                    .store
+                    .damaged(crate::id::PageId::NONE, "a tree has keys that cannot be found in it"));
             }
         }
     }

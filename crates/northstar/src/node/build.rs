@@ -32,10 +32,7 @@ impl<'a> Key<'a> {
     }
 
     fn suffix(&self) -> &[u8] {
-        match &self.suffix {
-            SeparatorSuffix::Short(head, len) => head.get(..*len).unwrap_or_default(),
-            SeparatorSuffix::Long(suffix) => suffix,
-        }
+        self.suffix.bytes()
     }
 
     fn len(&self) -> usize {
@@ -95,7 +92,16 @@ pub(crate) fn internal_items(page: &[u8]) -> Vec<InternalItem<'_>> {
     (0..node.count()).map(item).collect()
 }
 
-trait Item<'a> {
+/// Whether the keys at `index` and around it rise. Keys of one page do; those that come together from several do unless a page lies.
+pub(crate) fn rises_around<'a, T: Item<'a>>(items: &[T], index: usize) -> bool {
+    let around = items.get(index.saturating_sub(1)..(index + 2).min(items.len())).unwrap_or_default();
+    around.windows(2).all(|pair| match pair {
+        [a, b] => a.key().bytes().lt(b.key().bytes()),
+        _ => true,
+    })
+}
+
+pub(crate) trait Item<'a> {
     fn key(&self) -> &Key<'a>;
     /// Bytes that the item takes in a page with a prefix of this length.
     fn len_with(&self, prefix_len: usize) -> usize;

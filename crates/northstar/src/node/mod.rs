@@ -12,7 +12,7 @@ mod tests;
 
 pub(crate) use build::{
     InternalItem, Key, LeafItem, build_internal, build_leaf, fits_internal, fits_leaf, internal_items, leaf_items,
-    separator, split_internal, split_leaf,
+    rises_around, separator, split_internal, split_leaf,
 };
 pub(crate) use edit::{insert_child, insert_leaf, remove_child, remove_leaf, replace_value, set_child};
 pub(crate) use view::{LeafValue, NODE_HEADER_LEN, Node, OVERFLOW_TAG, OverflowPointer, inline_value_max, key_len_max};

@@ -316,7 +316,7 @@ impl<'a> Node<'a> {
         (offset, if len <= HEAD_LEN { 0 } else { len })
     }
 
-    /// Checks that all that the page says of itself stays within it, once, when it comes from the disk.
+    /// Checks that all that the page says of itself stays within it and is in order, once, when it comes from the disk.
     pub(crate) fn validate(self) -> Result<(), &'static str> {
         let len = self.bytes.len();
         let (count, prefix_len, heap) = (self.count(), self.prefix_len(), u16_at(self.bytes, HEAP_START));
@@ -347,28 +347,38 @@ impl<'a> Node<'a> {
                 }
             }
         }
-        Ok(())
+        self.validate_order()
     }
 
-    /// Checks what [`Node::validate`] takes for granted: that keys rise, that heads are those of the keys, that the garbage is what is left over.
-    pub(crate) fn validate_order(self) -> Result<(), &'static str> {
-        let mut before: Option<Vec<u8>> = None;
+    /// Checks that keys rise, that heads are those of the keys, and that the garbage is what is left over. Searches and changes rely on it.
+    fn validate_order(self) -> Result<(), &'static str> {
         let mut cells = 0;
-        for index in 0..self.count() {
-            let (head, suffix) = if self.is_leaf() {
+        if self.is_leaf() {
+            let mut before: Option<&[u8]> = None;
+            for index in 0..self.count() {
                 cells += self.leaf_cell(index).1;
-                (self.leaf_slot(index).0, self.leaf_suffix(index).to_vec())
-            } else {
+                let suffix = self.leaf_suffix(index);
+                if self.leaf_slot(index).0 != head_of(suffix) {
+                    return Err("a head is not that of its key");
+                }
+                if before.is_some_and(|before| before >= suffix) {
+                    return Err("keys do not rise");
+                }
+                before = Some(suffix);
+            }
+        } else {
+            let mut before: Option<SeparatorSuffix<'_>> = None;
+            for index in 0..self.count() {
                 cells += self.internal_cell(index).1;
-                (self.internal_slot(index).0, self.separator_suffix(index).to_vec())
-            };
-            if head != head_of(&suffix) {
-                return Err("a head is not that of its key");
+                let suffix = self.separator_suffix(index);
+                if self.internal_slot(index).0 != head_of(suffix.bytes()) {
+                    return Err("a head is not that of its key");
+                }
+                if before.is_some_and(|before| before.bytes() >= suffix.bytes()) {
+                    return Err("keys do not rise");
+                }
+                before = Some(suffix);
             }
-            if before.is_some_and(|before| before >= suffix) {
-                return Err("keys do not rise");
-            }
-            before = Some(suffix);
         }
         let heap_len = self.bytes.len().saturating_sub(self.prefix_len() + u16_at(self.bytes, HEAP_START));
         if heap_len != cells + u16_at(self.bytes, GARBAGE) {
@@ -386,11 +396,15 @@ pub(crate) enum SeparatorSuffix<'a> {
 }
 
 impl SeparatorSuffix<'_> {
-    pub(crate) fn to_vec(self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Short(head, len) => head.iter().take(len).copied().collect(),
-            Self::Long(suffix) => suffix.to_vec(),
+            Self::Short(head, len) => head.get(..*len).unwrap_or_default(),
+            Self::Long(suffix) => suffix,
         }
+    }
+
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        self.bytes().to_vec()
     }
 }
 

@@ -92,8 +92,10 @@ impl Meta {
             return Err(NoMeta::Newer(version));
         }
         let meta = Self::fields(&mut fields).ok_or(short)?;
-        if version != VERSION || !PAGE_SIZES.contains(&meta.page_size) {
-            return Err(NoMeta::Damaged("the meta page has no version or page size that there is"));
+        if version != VERSION || !PAGE_SIZES.contains(&meta.page_size) || meta.page_count >= PageId::VIRTUAL {
+            return Err(NoMeta::Damaged(
+                "the meta page has no version, page size or number of pages that there can be",
+            ));
         }
         Ok(meta)
     }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::free_list::{self, Chunk, Freed, Run};
+use super::meta::META_PAGES;
 use super::pages::PageStore;
 use crate::error::{Error, Result};
 use crate::id::{PageId, TxnId};
@@ -214,7 +215,7 @@ impl Space {
     }
 
     fn load_chunk(&mut self, store: &PageStore, txn: TxnId) -> Result<()> {
-        let (page, chunk) = read_chunk(store, self.chain)?;
+        let (page, chunk) = read_chunk(store, self.chain, self.page_count)?;
         let Chunk::Free { next, runs } = chunk else { return Err(store.damaged(self.chain, "no list of free pages")) };
         for run in runs {
             self.chain_pages = self.chain_pages.saturating_sub(u64::from(run.pages));
@@ -229,7 +230,9 @@ impl Space {
 
     /// Loads everything, for a compaction, which may cost as much as there is.
     pub(crate) fn load_all(&mut self, store: &PageStore, txn: TxnId) -> Result<()> {
+        let mut links = Links(self.page_count);
         while !self.chain.is_none() {
+            links.follow(store, self.chain)?;
             self.load_chunk(store, txn)?;
         }
         Ok(())
@@ -243,9 +246,11 @@ impl Space {
         };
         // Read before anything changes, so that an error leaves everything as it was.
         let mut waiting = Vec::new();
+        let mut links = Links(self.page_count);
         let mut next = bucket.head;
         while !next.is_none() {
-            let (page, chunk) = read_chunk(store, next)?;
+            links.follow(store, next)?;
+            let (page, chunk) = read_chunk(store, next, self.page_count)?;
             let Chunk::Waiting { next: after, freed } = chunk else {
                 return Err(store.damaged(next, "no list of freed pages"));
             };
@@ -292,7 +297,9 @@ impl Space {
         let waiting = free_list::capacity(store.page_size(), true).max(1);
         let chunks = self.buckets.values().map(|bucket| bucket.fresh.len().div_ceil(waiting)).sum::<usize>();
         let needed = chunks + self.free.len().min(LOADED_RUNS_MAX) / chunk_len + CHECKPOINT_SLACK;
+        let mut links = Links(self.page_count);
         while self.free_pages < needed as u64 && !self.chain.is_none() {
+            links.follow(store, self.chain)?;
             self.load_chunk(store, txn)?;
         }
         Ok(())
@@ -405,9 +412,11 @@ impl Space {
         found.waiting.extend(self.held.values().flatten().map(|freed| freed.run));
         found.waiting.extend(&self.quarantine);
         found.lists.extend(self.image.iter().map(|chunk| Run { start: chunk.id, pages: 1 }));
+        let mut links = Links(self.page_count);
         let mut next = self.chain;
         while !next.is_none() {
-            let (_, chunk) = read_chunk(store, next)?;
+            links.follow(store, next)?;
+            let (_, chunk) = read_chunk(store, next, self.page_count)?;
             let Chunk::Free { next: after, runs } = chunk else {
                 return Err(store.damaged(next, "no list of free pages"));
             };
@@ -419,7 +428,8 @@ impl Space {
             found.waiting.extend(bucket.fresh.iter().map(|freed| freed.run));
             let mut next = bucket.head;
             while !next.is_none() {
-                let (_, chunk) = read_chunk(store, next)?;
+                links.follow(store, next)?;
+                let (_, chunk) = read_chunk(store, next, self.page_count)?;
                 let Chunk::Waiting { next: after, freed } = chunk else {
                     return Err(store.damaged(next, "no list of freed pages"));
                 };
@@ -437,10 +447,33 @@ impl Space {
     }
 }
 
-fn read_chunk(store: &PageStore, id: PageId) -> Result<(Page, Chunk)> {
+/// A chunk whose runs are all in a file of so many pages.
+fn read_chunk(store: &PageStore, id: PageId, page_count: u32) -> Result<(Page, Chunk)> {
     let page = store.run(id, 1, PageKind::FreeList)?;
     let chunk = Chunk::decode(&page).ok_or_else(|| store.damaged(id, "its list of pages is not well-formed"))?;
+    let inside = |run: &Run| {
+        let end = run.start.0.checked_add(run.pages);
+        run.start.0 >= META_PAGES && run.pages > 0 && end.is_some_and(|end| end <= page_count)
+    };
+    let all_inside = match &chunk {
+        Chunk::Free { runs, .. } => runs.iter().all(inside),
+        Chunk::Waiting { freed, .. } => freed.iter().all(|freed| inside(&freed.run)),
+    };
+    if !all_inside {
+        return Err(store.damaged(id, "its list has pages that the file has not"));
+    }
     Ok((page, chunk))
+}
+
+/// Lists are as long as the file has pages at most; a longer one leads around in circles.
+#[derive(Debug)]
+struct Links(u32);
+
+impl Links {
+    fn follow(&mut self, store: &PageStore, id: PageId) -> Result<()> {
+        self.0 = self.0.checked_sub(1).ok_or_else(|| store.damaged(id, "its list has no end"))?;
+        Ok(())
+    }
 }
 
 fn birth_of(page: &Page) -> TxnId {

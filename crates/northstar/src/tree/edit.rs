@@ -1,5 +1,6 @@
 //! Put, delete and append: down to the leaf while copying, then up again where pages split or merge.
 
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::DEPTH_MAX;
@@ -9,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::id::PageId;
 use crate::node::{
     self, InternalItem, Key, LeafItem, LeafValue, Node, OVERFLOW_TAG, OverflowPointer, build_internal, build_leaf,
-    fits_internal, fits_leaf, inline_value_max, internal_items, leaf_items, separator, split_internal, split_leaf,
+    fits_internal, fits_leaf, inline_value_max, internal_items, leaf_items, rises_around, separator, split_internal,
+    split_leaf,
 };
 use crate::page::{PAGE_HEADER_LEN, PageHeader, PageKind, PageMut, run_pages};
 use crate::store::{Run, TreeState};
@@ -18,6 +20,8 @@ use crate::store::{Run, TreeState};
 const MERGE_BELOW_PERCENT: usize = 50;
 /// ... if both together are not fuller than this, so that the next insertion does not split them again.
 const MERGED_MAX_PERCENT: usize = 90;
+
+const OUT_OF_ORDER: &str = "its keys are not between those of the pages around it";
 
 /// Pages from the root to a leaf's parent, and which child the way takes in each.
 type Path = SmallVec<[(PageId, usize); 8]>;
@@ -123,12 +127,12 @@ impl Editor<'_> {
     pub(crate) fn clear(&mut self, tree: &mut TreeState) -> Result<()> {
         let root = std::mem::take(&mut tree.root);
         tree.len = 0;
-        if root.is_none() { Ok(()) } else { self.clear_below(root, 0) }
+        if root.is_none() { Ok(()) } else { self.clear_below(root, &mut HashSet::new()) }
     }
 
-    fn clear_below(&mut self, id: PageId, depth: usize) -> Result<()> {
-        if depth >= DEPTH_MAX {
-            return Err(self.view().too_deep(id));
+    fn clear_below(&mut self, id: PageId, seen: &mut HashSet<PageId>) -> Result<()> {
+        if !seen.insert(id) {
+            return Err(self.store.damaged(id, "two pages have it as a child"));
         }
         let (children, values) = {
             let guard = crossbeam_epoch::pin();
@@ -146,7 +150,7 @@ impl Editor<'_> {
             (children, values)
         };
         for child in children {
-            self.clear_below(child, depth + 1)?;
+            self.clear_below(child, seen)?;
         }
         values.into_iter().for_each(|pointer| self.free_overflow(pointer));
         self.free_node(id)
@@ -239,6 +243,9 @@ impl Editor<'_> {
             Some(place) => *place = item,
             None => items.insert(index, item),
         }
+        if !rises_around(&items, index) {
+            return Err(self.store.damaged(leaf, OUT_OF_ORDER));
+        }
         let header = self.header(PageKind::Leaf, leaf);
         if fits_leaf(&items, self.page_size()) {
             build_leaf(self.own_mut(leaf)?, &header, &items);
@@ -298,6 +305,9 @@ impl Editor<'_> {
         let leftmost = Node::new(&old).child(0);
         let mut items = internal_items(&old);
         items.insert(place, InternalItem { key: Key::whole(between), child: right });
+        if !rises_around(&items, place) {
+            return Err(self.store.damaged(parent, OUT_OF_ORDER));
+        }
         let header = self.header(PageKind::Internal, parent);
         if fits_internal(&items, self.page_size()) {
             build_internal(self.own_mut(parent)?, &header, leftmost, &items);
@@ -370,6 +380,9 @@ impl Editor<'_> {
             let header = self.header(kind, left);
             if is_leaf {
                 let items = [leaf_items(left_bytes), leaf_items(right_bytes)].concat();
+                if !rises_around(&items, left_node.count()) {
+                    return Err(self.store.damaged(right, OUT_OF_ORDER));
+                }
                 if !fits_leaf(&items, limit) {
                     continue;
                 }
@@ -378,6 +391,9 @@ impl Editor<'_> {
                 let between = [above.prefix(), &above.separator_suffix(left_place).to_vec()].concat();
                 let middle = InternalItem { key: Key::whole(&between), child: right_node.child(0) };
                 let items = [internal_items(left_bytes), vec![middle], internal_items(right_bytes)].concat();
+                if !rises_around(&items, left_node.count()) {
+                    return Err(self.store.damaged(right, OUT_OF_ORDER));
+                }
                 if !fits_internal(&items, limit) {
                     continue;
                 }

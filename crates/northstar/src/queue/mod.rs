@@ -6,6 +6,7 @@
 //! - [`Queue::claim`] leases those that can be claimed, by priority and time; [`Queue::claim_wait`] waits for one.
 //! - A lease has a [`Token`]: [`Queue::heartbeat`], [`Queue::complete`] and [`Queue::fail`] want to see it, and whoever comes too late is told [`Error::StaleToken`].
 //! - A task that fails, or whose lease expires, is tried again after a rest that doubles, until it is a dead letter.
+//! - [`Shared`] is a queue for several processes: one of them owns it and serves the others.
 //! - [`Queue::view`] and [`Queue::as_of`] show the queue as it is and as it was, with the history of each task.
 //!
 //! What may stand here: the meaning of the entries in the queue's tree, which `docs/format/northstar-queue.md` specifies. Nothing here touches pages, the log or the disk; those
@@ -34,6 +35,7 @@ pub mod fuzzing;
 mod key;
 mod limits;
 mod name;
+mod owner;
 #[expect(clippy::module_inception, reason = "the handle is what the module is named after")]
 mod queue;
 mod rows;
@@ -53,6 +55,7 @@ pub use limits::{
     DEPENDENTS_MAX, ENQUEUE_MAX, PAYLOAD_LEN_MAX, REASON_LEN_MAX, RESULT_LEN_MAX, SPAN_US_MAX, TYPE_LEN_MAX, TYPES_MAX,
 };
 pub use name::{DedupeKey, TaskId, TaskType, Token};
+pub use owner::Shared;
 pub use queue::{Queue, TREE_NAME};
 pub use task::{Counts, State, Task, TypeSettings, TypeStatus};
 pub use verify::Fault;

@@ -5,6 +5,7 @@ mod crash;
 mod flat;
 mod golden;
 mod model;
+mod owner;
 mod plain;
 mod waiting;
 

@@ -62,10 +62,13 @@ impl LogFiles {
     pub(crate) fn sealed_numbers(&self) -> Result<Vec<u64>> {
         let dir = self.dir();
         let names = self.vfs.read_dir(dir).map_err(|error| Error::io("list", dir, error))?;
-        let prefix = self.active.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // Names are bytes: one that is no text has segments too.
+        let Some(active) = self.active.file_name() else { return Ok(Vec::new()) };
         let number = |path: &PathBuf| {
-            let name = path.file_name()?.to_str()?;
-            name.strip_prefix(&prefix)?.strip_prefix('.')?.parse::<u64>().ok()
+            let digits =
+                path.file_name()?.as_encoded_bytes().strip_prefix(active.as_encoded_bytes())?.strip_prefix(b".")?;
+            // Anything else is somebody else's file.
+            std::str::from_utf8(digits).ok()?.parse::<u64>().ok()
         };
         let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
         numbers.sort_unstable();

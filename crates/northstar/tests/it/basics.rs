@@ -1,5 +1,7 @@
 //! What a user does first.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -256,4 +258,28 @@ fn the_file_shrinks_and_a_backup_is_whole() {
         assert_sound(&db);
     }
     assert!(!vfs::exists(&disk, Path::new("/copy.partial")).unwrap());
+}
+
+/// If it fails, the complete segments of a database whose name is no UTF-8 are not found: states of the past are gone, and files stay for ever.
+#[test]
+fn any_name_will_do() {
+    let disk = SimDisk::new();
+    let path = Path::new(OsStr::from_bytes(b"/d\xff"));
+    let small = || {
+        let retention = Retention { transactions: 1000, ..Retention::default() };
+        options(&disk).checkpoint_log_len(6_000).segment_len(9_000).retention(retention)
+    };
+    let db = Database::open(path, small()).unwrap();
+    let states: Vec<TxnId> = (0..60u8)
+        .map(|n| {
+            db.write(|txn| txn.put(Tree::DEFAULT, b"k", &[n; 600])).unwrap();
+            db.snapshot().txn()
+        })
+        .collect();
+    db.close().unwrap();
+    let db = Database::open(path, small()).unwrap();
+    for (n, state) in states.iter().enumerate() {
+        assert_eq!(db.as_of(*state).unwrap().get(Tree::DEFAULT, b"k").unwrap().unwrap(), [n as u8; 600]);
+    }
+    assert_sound(&db);
 }

@@ -166,6 +166,7 @@ fn head(text: &mut String, results: &[RunResult]) {
     }
     let floors: BTreeSet<String> = results.iter().filter_map(|result| result.run.floor.map(floor_line)).collect();
     for floor in floors {
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{floor}");
     }
     text.push_str(
@@ -190,6 +191,7 @@ fn counts(text: &mut String, results: &[RunResult]) {
         (passed_all, failed_all) = (passed_all + passed, failed_all + failed);
         line(text, &[suite.to_owned(), benchmarks.len().to_string(), passed.to_string(), failed.to_string()]);
     }
+    // Writing to a string cannot fail.
     let _ = writeln!(text, "\n{passed_all} repeats passed, {failed_all} failed.");
 }
 
